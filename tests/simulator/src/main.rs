@@ -1,0 +1,6 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! Placeholder until the library it calls is in.
+
+fn main() {}
