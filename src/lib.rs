@@ -5,4 +5,5 @@
 //!
 //! See `ARCHITECTURE.md` for the map of the modules and the rules between them.
 
+pub mod config;
 pub mod volume;
