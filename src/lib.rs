@@ -5,5 +5,24 @@
 //!
 //! See `ARCHITECTURE.md` for the map of the modules and the rules between them.
 
+pub mod acquire;
+pub mod adopt;
+pub mod api;
+pub mod claim;
+pub mod config;
+pub mod deadline;
+pub mod device;
 pub mod domain;
+pub mod event;
+pub mod hook;
+pub mod host;
+pub mod journal;
+pub mod persist;
+pub mod plan;
+pub mod policy;
+pub mod refusal;
+pub mod release;
+pub mod report;
+pub mod sys;
 pub mod volume;
+pub mod world;

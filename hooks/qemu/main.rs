@@ -1,6 +1,16 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! Placeholder until the library it calls is in.
+//! `spvirt-hook`, the libvirt qemu hook: installed as `/etc/libvirt/hooks/qemu.d/50-storpool`.
 
-fn main() {}
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = spvirt::hook::run(std::env::args_os(), io::stdin().lock(), spvirt::hook::line);
+    if let Some(message) = outcome.message {
+        // A closed stderr is nobody's fault but the reader's.
+        let _ = writeln!(io::stderr(), "{message}");
+    }
+    ExitCode::from(outcome.code)
+}

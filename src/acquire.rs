@@ -1,0 +1,409 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! `prepare begin`: attach a domain's volumes, or leave everything as it was and say why not.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::api::{ApiError, Clients, Fault, Listing, Object, Reassign};
+use crate::claim::lock::Lock;
+use crate::claim::{Claim, Entry, Identity, Phase};
+use crate::config::Takeover;
+use crate::plan::{self, Device, History, Step};
+use crate::policy::{self, Want};
+use crate::refusal::Refusal;
+use crate::release::{self, Left};
+use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
+use crate::world::{Stage, World};
+
+/// Attachments the API allows per client.
+const ATTACHMENTS_MAX: usize = 1024;
+/// Between two looks at the devices; they are normally there when the attach returns.
+const DEVICE_PAUSE: Duration = Duration::from_millis(10);
+/// Looks at the devices before the list is asked whether the volumes are still ours.
+const DEVICE_LOOKS: u32 = 500;
+/// Between two readings of who is down: a restarting `storpool_block` is not a dead host.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Which domain starts, and by which rules.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The domain.
+    pub uuid: &'a DomainUuid,
+    /// Its name.
+    pub domain: &'a str,
+    /// What to do about other holders.
+    pub policy: Takeover,
+}
+
+/// Attaches `wants` for the domain. On `Ok` they are attached here, nobody else writes to them, their devices
+/// are there and the claim says so. On `Err` what this call attached is detached again; what could not be is
+/// left in a claim that says *releasing*.
+pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(), Refusal> {
+    let _domain = world.lock(&Lock::Domain(start.uuid.clone()))?;
+    if world.orphaned() {
+        return Err(Refusal::Orphaned);
+    }
+    finish_earlier_run(world, start.uuid)?;
+    let mut wants = identified(world, wants)?;
+    let (mut claim, items) = stake(world, start, &wants)?;
+    let Err(refusal) = attach(world, start.policy, &mut wants, &mut claim, &items) else {
+        return Ok(());
+    };
+    world.enter(Stage::Undo);
+    if let Err(left) = release::let_go(world, claim) {
+        log::warn!("not everything could be taken back, the claim stays: {left}");
+    }
+    Err(explain(world, &wants, refusal))
+}
+
+/// An old claim of this domain stands (a crash, a lost or unfinished release): finish that release first.
+fn finish_earlier_run<W: World>(world: &W, uuid: &DomainUuid) -> Result<(), Refusal> {
+    match world.claim(uuid)? {
+        None => Ok(()),
+        Some(Entry::Unreadable { why, .. }) => Err(Refusal::unreadable(uuid, why)),
+        Some(Entry::Claim(claim)) => match release::let_go(world, release::found(claim)) {
+            Ok(()) => Ok(()),
+            Err(Left::Api(error)) => Err(error.into()),
+            Err(left) => Err(Refusal::Unfinished(left.to_string())),
+        },
+    }
+}
+
+/// A device path does not tell a volume from a snapshot: each read-only source is asked for once. The answer
+/// also tells both of its names, so that one volume named twice is one volume from here on.
+fn identified<W: World>(world: &W, wants: Vec<Want>) -> Result<Vec<Want>, Refusal> {
+    let mut known = Vec::new();
+    for mut want in wants {
+        if let VolumeRef::Id(id) = &want.used.volume {
+            want.global_id = Some(id.clone());
+        }
+        if want.access == Access::Ro {
+            let object = |snapshot| Object {
+                volume: want.used.volume.clone(),
+                snapshot,
+            };
+            let snapshot = world.describe(&object(true))?;
+            want.snapshot = snapshot.is_some();
+            want.global_id = snapshot.and_then(|found| found.global_id).or(want.global_id);
+            // libvirt drops an optional disk whose source is missing, or refuses by its own rule.
+            if want.optional && !want.snapshot && world.describe(&object(false))?.is_none() {
+                log::info!("{} does not exist and is optional: left to libvirt", want.used);
+                continue;
+            }
+        }
+        known.push(want);
+    }
+    policy::merged(known)
+}
+
+/// Under the claims lock, in one go: notes what is attached, refuses what another domain of this host uses, and
+/// puts the claim on disk. From here on a crash leaves something `reconcile` can find.
+fn stake<W: World>(world: &W, start: &Start, wants: &[Want]) -> Result<(Claim, Vec<Reassign>), Refusal> {
+    let _claims = world.lock(&Lock::Claims)?;
+    let others = others(world, start.uuid)?;
+    let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
+    let links = world.links(&refs);
+    let mut volumes = Vec::new();
+    let mut items = Vec::new();
+    for (want, link) in wants.iter().zip(&links) {
+        let held = plan::held(want, link.as_ref(), &others);
+        refuse_if_used_here(world, want, &Identity::of(&held), &others)?;
+        items.push(plan::attach(want, &held, link.as_ref(), &others, world.me()));
+        volumes.push(held);
+    }
+    let claim = Claim {
+        uuid: start.uuid.clone(),
+        domain: start.domain.to_owned(),
+        client: world.me(),
+        boot: world.boot().to_owned(),
+        made: world.now(),
+        daemon: world.daemon(),
+        phase: Phase::Acquiring,
+        unsure: false,
+        volumes,
+    };
+    world.save(&claim)?;
+    Ok((claim, items))
+}
+
+/// The claims of other domains, each volume with its global id if a link on this host tells it.
+fn others<W: World>(world: &W, uuid: &DomainUuid) -> Result<Vec<Entry>, Refusal> {
+    let others = world
+        .claims()?
+        .into_iter()
+        .filter(|entry| entry.uuid() != uuid)
+        .collect();
+    Ok(release::with_ids(world, others))
+}
+
+fn refuse_if_used_here<W: World>(
+    world: &W,
+    want: &Want,
+    identity: &Identity,
+    others: &[Entry],
+) -> Result<(), Refusal> {
+    for other in others
+        .iter()
+        .filter(|other| other.names(identity) && !plan::may_share(want, other, identity))
+    {
+        if let Some(proof) = world.proof_of_life(other, identity) {
+            return Err(Refusal::UsedHere {
+                volume: want.used.clone(),
+                domain: other.domain().to_owned(),
+                proof,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The attach and everything it takes until it may be called one. `claim` always says what this call may have
+/// attached, also when it returns an error.
+fn attach<W: World>(
+    world: &W,
+    policy: Takeover,
+    wants: &mut [Want],
+    claim: &mut Claim,
+    items: &[Reassign],
+) -> Result<(), Refusal> {
+    let failure = world.reassign(items).err();
+    // What became of a failed request is for the list to say; one that timed out may be applied even after that.
+    claim.unsure = failure.as_ref().is_some_and(ApiError::may_come_later);
+    let mut listing = look(world, wants, claim)?;
+    if let Some(error) = failure
+        && !plan::missing(wants, world.me(), &listing).is_empty()
+    {
+        return Err(error.into());
+    }
+    let mut history = History::default();
+    loop {
+        match plan::next(wants, world.me(), &listing, policy, &history) {
+            Step::Settle(ids) => {
+                settle(world, wants, claim, &ids)?;
+                match devices(world, wants) {
+                    Ok(()) => return Ok(()),
+                    Err(refusal) if history.rounds > 0 => return Err(refusal),
+                    Err(_) => history.rounds += 1,
+                }
+            }
+            Step::AttachAgain(lost) => {
+                history.rounds += 1;
+                let again = unattached(world, wants, claim, &lost)?;
+                if let Err(error) = world.reassign(&again) {
+                    log::info!("attaching again: {error}");
+                }
+            }
+            Step::Wait(pause) => {
+                history.waited = true;
+                wait(world, pause)?;
+            }
+            Step::AskWhoIsDown(rivals) => history.down = Some(down_twice(world, &rivals)?),
+            Step::TakeOver(requests) => take_over(world, &requests, &mut history)?,
+            Step::Refuse(refusal) => return Err(refusal),
+        }
+        listing = look(world, wants, claim)?;
+    }
+}
+
+fn wait<W: World>(world: &W, pause: Duration) -> Result<(), Refusal> {
+    if world.pause(pause) {
+        Ok(())
+    } else {
+        Err(Refusal::OutOfTime)
+    }
+}
+
+/// Asks who has the volumes, and learns their global ids.
+fn look<W: World>(world: &W, wants: &mut [Want], claim: &mut Claim) -> Result<Listing, Refusal> {
+    let refs: Vec<_> = wants.iter().map(|want| want.object().volume).collect();
+    let listing = world.attachments(&refs)?;
+    let ids = plan::ids(wants, world.me(), &listing);
+    for ((want, held), id) in wants.iter_mut().zip(&mut claim.volumes).zip(ids) {
+        want.global_id = id.clone();
+        held.global_id = id.or_else(|| held.global_id.take());
+    }
+    Ok(listing)
+}
+
+/// Everything is ours: under the volume locks, look once more for another domain of this host (only now are
+/// all global ids known), and make the claim *live*.
+fn settle<W: World>(world: &W, wants: &[Want], claim: &mut Claim, ids: &[GlobalId]) -> Result<(), Refusal> {
+    if claim.phase == Phase::Live {
+        return Ok(());
+    }
+    let sorted: BTreeSet<_> = ids.iter().cloned().collect();
+    let _volumes = sorted
+        .into_iter()
+        .map(|id| world.lock(&Lock::Volume(id)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let _claims = world.lock(&Lock::Claims)?;
+    let others = others(world, &claim.uuid)?;
+    for (want, held) in wants.iter().zip(&claim.volumes) {
+        refuse_if_used_here(world, want, &Identity::of(held), &others)?;
+    }
+    adopt_lowered(world, claim)?;
+    claim.phase = Phase::Live;
+    claim.unsure = false;
+    world.save(claim)?;
+    Ok(())
+}
+
+/// A neighbour that let go of a shared volume meanwhile may have lowered `before` in our file.
+fn adopt_lowered<W: World>(world: &W, claim: &mut Claim) -> Result<(), Refusal> {
+    if let Some(Entry::Claim(saved)) = world.claim(&claim.uuid)? {
+        for (held, saved) in claim.volumes.iter_mut().zip(&saved.volumes) {
+            held.before = held.before.min(saved.before);
+        }
+    }
+    Ok(())
+}
+
+/// Items that attach what got lost. What is not attached now was not there before us either.
+fn unattached<W: World>(
+    world: &W,
+    wants: &[Want],
+    claim: &mut Claim,
+    lost: &[usize],
+) -> Result<Vec<Reassign>, Refusal> {
+    let _claims = world.lock(&Lock::Claims)?;
+    adopt_lowered(world, claim)?;
+    let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
+    let links = world.links(&refs);
+    let mut items = Vec::new();
+    for (i, ((want, held), link)) in wants.iter().zip(&mut claim.volumes).zip(&links).enumerate() {
+        if lost.contains(&i) {
+            if link.is_none() {
+                held.before = None;
+            }
+            items.push(plan::attach(want, held, link.as_ref(), &[], world.me()));
+        }
+    }
+    world.save(claim)?;
+    Ok(items)
+}
+
+/// Waits for the devices: own link and by-id link lead to one block device that has a size and can be written
+/// if need be.
+fn devices<W: World>(world: &W, wants: &[Want]) -> Result<(), Refusal> {
+    let own: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
+    let by_id: Vec<_> = wants.iter().map(|want| want.object().volume).collect();
+    for look in 0.. {
+        let (own, by_id) = (world.links(&own), world.links(&by_id));
+        let all = wants.iter().zip(own.iter().zip(&by_id));
+        let trouble = all
+            .map(|(want, (own, by_id))| (want, plan::device(want, own.as_ref(), by_id.as_ref())))
+            .find_map(|(want, device)| match device {
+                Device::Ready => None,
+                Device::NotYet(what) => Some((want, what)),
+            });
+        let Some((want, what)) = trouble else {
+            return Ok(());
+        };
+        if look >= DEVICE_LOOKS || !world.pause(DEVICE_PAUSE) {
+            let link = want.used.volume.link().display().to_string();
+            return Err(Refusal::NoDevice {
+                volume: want.used.clone(),
+                link,
+                what,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// One request after the other; a busy volume or an error ends in another look at the list, which decides.
+fn take_over<W: World>(world: &W, requests: &[Vec<Reassign>], history: &mut History) -> Result<(), Refusal> {
+    for items in requests {
+        match world.reassign(items) {
+            Ok(()) => {}
+            Err(ApiError::Refused { fault, .. }) if fault.is_open() => {
+                let looks = history.busy.take().map_or(0, |(looks, _)| looks) + 1;
+                history.busy = Some((looks, fault.descr));
+                return wait(world, plan::BUSY_PAUSE);
+            }
+            Err(error) => {
+                log::info!("taking over: {error}");
+                break;
+            }
+        }
+    }
+    history.rounds += 1;
+    Ok(())
+}
+
+/// The rivals that are down in two readings with a pause between them. A client that `ServicesList` does not
+/// name is not known to be down.
+fn down_twice<W: World>(world: &W, rivals: &BTreeSet<ClientId>) -> Result<BTreeSet<ClientId>, Refusal> {
+    let down = |clients: &Clients| -> BTreeSet<ClientId> {
+        rivals
+            .iter()
+            .copied()
+            .filter(|rival| clients.get(rival) == Some(&false))
+            .collect()
+    };
+    let first = down(&world.clients()?);
+    if first.is_empty() {
+        return Ok(first);
+    }
+    wait(world, GRACE)?;
+    let second = down(&world.clients()?);
+    Ok(first.intersection(&second).copied().collect())
+}
+
+/// Says more about a refusal than StorPool did: a batch is refused as a whole, and the person at the keyboard
+/// wants to know which volume it is. Asked after the undo, in what is left of the time; an answer that does not
+/// come leaves the refusal as it was.
+fn explain<W: World>(world: &W, wants: &[Want], refusal: Refusal) -> Refusal {
+    let better = match &refusal {
+        Refusal::NoDevice { .. } | Refusal::Api(ApiError::Timeout { .. }) => client_down(world),
+        Refusal::Api(ApiError::Refused { fault, .. }) if fault.is_unknown_client() => {
+            Some(Refusal::UnknownClient(world.me()))
+        }
+        Refusal::Api(ApiError::Refused { fault, .. }) if fault.is_missing_object() => missing(world, wants),
+        Refusal::Api(ApiError::Refused { fault, .. }) => {
+            too_many(world, wants, fault).or_else(|| client_down(world))
+        }
+        _ => None,
+    };
+    better.unwrap_or(refusal)
+}
+
+fn missing<W: World>(world: &W, wants: &[Want]) -> Option<Refusal> {
+    let exists = |want: &Want, snapshot| {
+        world
+            .describe(&Object {
+                volume: want.used.volume.clone(),
+                snapshot,
+            })
+            .map(|found| found.is_some())
+    };
+    for want in wants.iter().filter(|want| !want.snapshot) {
+        if !exists(want, false).ok()? {
+            let snapshot = want.access == Access::Rw && exists(want, true).ok()?;
+            let used = want.used.clone();
+            return Some(if snapshot {
+                Refusal::WritableSnapshot(used)
+            } else {
+                Refusal::Missing(used)
+            });
+        }
+    }
+    None
+}
+
+fn too_many<W: World>(world: &W, wants: &[Want], fault: &Fault) -> Option<Refusal> {
+    let count = world.attachments(&[]).ok()?.mine;
+    let full = count + wants.len() > ATTACHMENTS_MAX;
+    full.then(|| Refusal::TooMany {
+        client: world.me(),
+        count,
+        why: fault.descr.clone(),
+    })
+}
+
+fn client_down<W: World>(world: &W) -> Option<Refusal> {
+    let down = world.clients().ok()?.get(&world.me()) == Some(&false);
+    down.then(|| Refusal::ClientDown(world.me()))
+}

@@ -1,0 +1,208 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! One request, one answer, in bounded time and memory.
+
+use std::io::{self, BufReader, Read};
+use std::time::{Duration, Instant};
+
+use reqwest::blocking::Client;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::redirect::Policy;
+
+use super::ApiError;
+use super::wire::Reply;
+use crate::config::Token;
+use crate::deadline::left;
+
+/// Longest reply that is read. 100,000 attachments are about 13 MiB.
+const BODY_MAX: u64 = 64 << 20;
+/// Longest wait for a connection: an address that drops packets must leave time to try again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The API's address and the means to ask it.
+#[derive(Debug)]
+pub struct Transport {
+    client: Client,
+    /// `host:port`, for messages.
+    address: String,
+    base: String,
+    authorization: HeaderValue,
+}
+
+impl Transport {
+    /// A transport to `host:port`. `prefix` goes between `/ctrl/1.0/` and the call, e.g. `MultiCluster/`.
+    /// Nothing is sent yet. No proxy is ever used, no redirect followed, no connection kept.
+    pub fn new(host: &str, port: u16, token: &Token, prefix: &str) -> Result<Self, ApiError> {
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        let address = format!("{host}:{port}");
+        let unusable = |why: String| ApiError::Unreachable {
+            address: address.clone(),
+            why,
+        };
+        let mut authorization = HeaderValue::from_str(&token.header_value())
+            .map_err(|_| unusable("SP_AUTH_TOKEN cannot be sent in a header".into()))?;
+        authorization.set_sensitive(true);
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .pool_max_idle_per_host(0)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map_err(|error| unusable(root_cause(&error)))?;
+        let base = format!("http://{address}/ctrl/1.0/{prefix}");
+        Ok(Self {
+            client,
+            address,
+            base,
+            authorization,
+        })
+    }
+
+    /// Asks for `path` (POST when there is a `body`) and has `parse` read the answer, until `until`.
+    pub fn ask<T>(
+        &self,
+        call: &'static str,
+        path: &str,
+        body: Option<Vec<u8>>,
+        until: Instant,
+        parse: impl FnOnce(&mut dyn Read) -> serde_json::Result<Reply<T>>,
+    ) -> Result<T, ApiError> {
+        let address = || self.address.clone();
+        let timeout = || ApiError::Timeout {
+            address: address(),
+            call,
+        };
+        let time = left(until);
+        if time.is_zero() {
+            return Err(timeout());
+        }
+        let url = format!("{}{path}", self.base);
+        let request = match body {
+            Some(body) => self.client.post(url).body(body),
+            None => self.client.get(url),
+        };
+        let request = request
+            .header(AUTHORIZATION, self.authorization.clone())
+            .timeout(time);
+        let response = request.send().map_err(|error| match () {
+            () if error.is_connect() || error.is_builder() => ApiError::Unreachable {
+                address: address(),
+                why: root_cause(&error),
+            },
+            () if error.is_timeout() => timeout(),
+            () => ApiError::Broken {
+                address: address(),
+                call,
+                why: root_cause(&error),
+            },
+        })?;
+        let status = response.status();
+        if matches!(status.as_u16(), 401 | 403) {
+            return Err(ApiError::Unauthorized {
+                address: address(),
+                status: status.as_u16(),
+            });
+        }
+        let malformed = |why: String| ApiError::Malformed {
+            address: address(),
+            call,
+            why,
+        };
+        if status.is_redirection() {
+            return Err(malformed(format!(
+                "HTTP {} (a redirect; is this the StorPool API?)",
+                status.as_u16()
+            )));
+        }
+        let mut body = Bounded {
+            inner: response,
+            room: BODY_MAX,
+            until,
+            failure: None,
+        };
+        let reply = parse(&mut BufReader::with_capacity(64 << 10, &mut body));
+        match (reply, body.failure) {
+            (Ok(Ok(data)), _) if status.is_success() => Ok(data),
+            (Ok(Err(fault)), _) => Err(ApiError::Refused { call, fault }),
+            (_, Some(Failure::Time)) => Err(timeout()),
+            (_, Some(Failure::TooLong)) => Err(malformed(format!("more than {} MiB", BODY_MAX >> 20))),
+            (_, Some(Failure::Broken(why))) => Err(ApiError::Broken {
+                address: address(),
+                call,
+                why,
+            }),
+            // A gateway or a starting server: worth another try, unlike garbage with status 200.
+            (_, None) if status.is_server_error() => Err(ApiError::Broken {
+                address: address(),
+                call,
+                why: format!("HTTP {} without a StorPool error", status.as_u16()),
+            }),
+            (Ok(Ok(_)), None) => Err(malformed(format!("HTTP {}", status.as_u16()))),
+            (Err(error), None) => Err(malformed(error.to_string())),
+        }
+    }
+}
+
+/// A reply body that ends: after so many bytes, and at a moment. An endless drip of bytes would outlive any
+/// timeout between two of them.
+struct Bounded<R> {
+    inner: R,
+    room: u64,
+    until: Instant,
+    failure: Option<Failure>,
+}
+
+enum Failure {
+    Time,
+    TooLong,
+    Broken(String),
+}
+
+impl<R: Read> Bounded<R> {
+    fn fail(&mut self, failure: Failure) -> io::Error {
+        self.failure = Some(failure);
+        io::Error::other("cut off")
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if left(self.until).is_zero() {
+            return Err(self.fail(Failure::Time));
+        }
+        let count = match self.inner.read(buffer) {
+            Ok(count) => count,
+            Err(error) if is_timeout(&error) => return Err(self.fail(Failure::Time)),
+            Err(error) => {
+                let why = root_cause(&error);
+                return Err(self.fail(Failure::Broken(why)));
+            }
+        };
+        match self.room.checked_sub(count as u64) {
+            Some(room) => self.room = room,
+            None => return Err(self.fail(Failure::TooLong)),
+        }
+        Ok(count)
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<reqwest::Error>());
+    error.kind() == io::ErrorKind::TimedOut || inner.is_some_and(reqwest::Error::is_timeout)
+}
+
+/// The innermost message: reqwest's own repeats the URL and says "error sending request".
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

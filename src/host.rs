@@ -1,0 +1,170 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! The real [`World`]: this host, its files and devices, its StorPool API. The only place with effects.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::api::client::Api;
+use crate::api::{ApiError, Clients, Description, Listing, Object, Reassign};
+use crate::claim::lock::{self, Guard, Lock, LockError};
+use crate::claim::store::{self, Store};
+use crate::claim::{Claim, Entry, Identity, Phase, Process};
+use crate::config::Config;
+use crate::deadline::{Deadline, left};
+use crate::persist::PathError;
+use crate::volume::{ClientId, DomainUuid, VolumeRef};
+use crate::world::{Link, Stage, World};
+use crate::{device, sys};
+
+/// How long a daemon may take from the end of `prepare` to the first sign of QEMU before a claim without one
+/// counts as stale.
+const LAUNCH: Duration = Duration::from_secs(60);
+
+/// This host during one call.
+#[derive(Debug)]
+pub struct Host<'a> {
+    config: &'a Config,
+    api: Api<'a>,
+    store: Store,
+    boot: String,
+    daemon: Option<Process>,
+    deadline: Deadline,
+    until: Cell<Instant>,
+}
+
+impl<'a> Host<'a> {
+    /// The host as `config` describes it. `daemon` is who called us, when it is libvirt.
+    pub fn new(config: &'a Config, daemon: Option<Process>, deadline: Deadline) -> Result<Self, PathError> {
+        Ok(Self {
+            config,
+            api: Api::new(config),
+            store: Store::new(PathBuf::from(store::DIR)),
+            boot: sys::boot_id()?,
+            daemon,
+            deadline,
+            until: Cell::new(deadline.work()),
+        })
+    }
+
+    /// API requests so far.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.api.requests()
+    }
+
+    /// A domain between the end of its `prepare` and its QEMU: as long as its daemon lives, either a QEMU or a
+    /// `release` will follow, soon.
+    fn is_launching(&self, claim: &Claim) -> bool {
+        let age = Duration::from_millis(sys::since_boot().saturating_sub(claim.made));
+        claim.phase == Phase::Live && age < LAUNCH && claim.daemon.is_some_and(sys::is_alive)
+    }
+}
+
+impl World for Host<'_> {
+    type Guard = Guard;
+
+    fn me(&self) -> ClientId {
+        self.config.client
+    }
+
+    fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    fn now(&self) -> u64 {
+        sys::since_boot()
+    }
+
+    fn daemon(&self) -> Option<Process> {
+        self.daemon
+    }
+
+    fn orphaned(&self) -> bool {
+        self.daemon.is_some() && sys::parent() != self.daemon
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.until.set(match stage {
+            Stage::Work => self.deadline.work(),
+            Stage::Undo => self.deadline.undo(),
+            Stage::Release => self.deadline.release(),
+        });
+    }
+
+    fn pause(&self, time: Duration) -> bool {
+        let left = left(self.until.get());
+        thread::sleep(time.min(left));
+        time < left
+    }
+
+    fn lock(&self, lock: &Lock) -> Result<Guard, LockError> {
+        lock::take(Path::new(lock::DIR), lock, self.until.get())
+    }
+
+    fn claim(&self, uuid: &DomainUuid) -> Result<Option<Entry>, PathError> {
+        self.store.load(uuid)
+    }
+
+    fn claims(&self) -> Result<Vec<Entry>, PathError> {
+        self.store.all()
+    }
+
+    fn save(&self, claim: &Claim) -> Result<(), PathError> {
+        self.store.save(claim)
+    }
+
+    fn forget(&self, uuid: &DomainUuid) -> Result<(), PathError> {
+        self.store.remove(uuid)
+    }
+
+    fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {
+        if let Some(pid) = sys::qemu_of(entry.uuid().as_str()) {
+            return Some(format!("QEMU process {pid}"));
+        }
+        let Entry::Claim(claim) = entry else {
+            return None;
+        };
+        if claim.boot != self.boot {
+            return None;
+        }
+        let busy = claim.phase != Phase::Releasing
+            && lock::is_held(Path::new(lock::DIR), &Lock::Domain(claim.uuid.clone()));
+        if busy || self.is_launching(claim) {
+            return Some("it is being started".to_owned());
+        }
+        // A QEMU that cannot be killed has no command line any more, but still its devices.
+        self.holder(&volume.volume)
+    }
+
+    fn links(&self, volumes: &[VolumeRef]) -> Vec<Option<Link>> {
+        device::links(volumes)
+    }
+
+    fn holder(&self, volume: &VolumeRef) -> Option<String> {
+        let link = device::links(std::slice::from_ref(volume))
+            .into_iter()
+            .flatten()
+            .next()?;
+        sys::opener_of(&link.device)
+    }
+
+    fn reassign(&self, items: &[Reassign]) -> Result<(), ApiError> {
+        self.api.reassign(items, self.until.get())
+    }
+
+    fn attachments(&self, volumes: &[VolumeRef]) -> Result<Listing, ApiError> {
+        self.api.attachments(volumes, self.me(), self.until.get())
+    }
+
+    fn describe(&self, object: &Object) -> Result<Option<Description>, ApiError> {
+        self.api.describe(object, self.until.get())
+    }
+
+    fn clients(&self) -> Result<Clients, ApiError> {
+        self.api.clients(self.until.get())
+    }
+}

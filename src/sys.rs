@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! What the kernel tells about this host and its processes. The only user of `nix`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::claim::Process;
+use crate::persist::{PathError, at};
+
+/// The kernel's node name: what `uname -n` prints, and what StorPool's configuration sections are named after.
+#[must_use]
+pub fn host_name() -> String {
+    nix::sys::utsname::uname()
+        .map(|names| names.nodename().to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// The id of this boot.
+pub fn boot_id() -> Result<String, PathError> {
+    let path = Path::new("/proc/sys/kernel/random/boot_id");
+    Ok(fs::read_to_string(path)
+        .map_err(at("reading", path))?
+        .trim_end()
+        .to_owned())
+}
+
+/// Milliseconds since boot, suspends included.
+#[must_use]
+pub fn since_boot() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map(Duration::from)
+        .unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The process that called us.
+#[must_use]
+pub fn parent() -> Option<Process> {
+    process(nix::unistd::getppid().as_raw())
+}
+
+/// The process with this id, if there is one now.
+#[must_use]
+pub fn process(pid: i32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the command in parentheses, which may itself hold blanks and parentheses.
+    let after_command = stat.rsplit_once(") ")?.1;
+    let started = after_command.split(' ').nth(19)?.parse().ok()?;
+    Some(Process { pid, started })
+}
+
+/// Whether exactly this process still runs.
+#[must_use]
+pub fn is_alive(it: Process) -> bool {
+    process(it.pid) == Some(it)
+}
+
+/// The QEMU process of a domain: libvirt starts it with `-uuid UUID`.
+#[must_use]
+pub fn qemu_of(uuid: &str) -> Option<i32> {
+    pids().find(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = line.split(|b| *b == 0);
+        words.any(|word| word == b"-uuid") && words.next() == Some(uuid.as_bytes())
+    })
+}
+
+/// The first process that has the block device `major:minor` open, as `pid (command)`.
+#[must_use]
+pub fn opener_of(device: &str) -> Option<String> {
+    let has_it = |pid: &i32| {
+        let folder = fs::read_dir(format!("/proc/{pid}/fd"));
+        folder.is_ok_and(|fds| {
+            fds.flatten()
+                .any(|fd| device_of(&fd.path()).is_ok_and(|d| d.as_deref() == Some(device)))
+        })
+    };
+    let pid = pids().find(has_it)?;
+    let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(format!("process {pid}, {}", command.trim_end()))
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let names = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name());
+    names.filter_map(|name| name.to_str()?.parse().ok())
+}
+
+/// The device number of the block device that `path` leads to, as `major:minor`; `None` if it is something else.
+pub fn device_of(path: &Path) -> io::Result<Option<String>> {
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    let found = fs::metadata(path)?;
+    let number = found.rdev();
+    let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
+    Ok(found
+        .file_type()
+        .is_block_device()
+        .then(|| format!("{major}:{minor}")))
+}
+
+/// One attribute of a block device in sysfs, e.g. `ro` or `size`.
+#[must_use]
+pub fn block_attribute(device: &str, attribute: &str) -> Option<u64> {
+    let path = PathBuf::from("/sys/dev/block").join(device).join(attribute);
+    fs::read_to_string(path).ok()?.trim_end().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_start_time_too() {
+        let me = process(std::process::id().try_into().unwrap()).unwrap();
+        assert!(is_alive(me));
+        assert!(!is_alive(Process {
+            started: me.started + 1,
+            ..me
+        }));
+        assert!(parent().is_some());
+        assert_eq!(process(0), None);
+    }
+
+    #[test]
+    fn the_kernel_tells_host_boot_and_time() {
+        assert!(!host_name().is_empty());
+        assert_eq!(boot_id().unwrap().len(), 36);
+        assert!(since_boot() > 0);
+        assert_eq!(device_of(Path::new("/dev/null")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_qemu_is_found_by_its_uuid() {
+        let uuid = "11112222-3333-4444-5555-666677778888";
+        assert_eq!(qemu_of(uuid), None);
+        // Any process with such a command line will do; this one ends when its stdin closes.
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "read x", "guest", "-uuid", uuid])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert_eq!(qemu_of(uuid), child.id().try_into().ok());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+}
