@@ -12,6 +12,8 @@
 
 #[path = "scan/corpus.rs"]
 mod corpus;
+#[path = "scan/damage.rs"]
+mod damage;
 #[path = "scan/hostile.rs"]
 mod hostile;
 #[path = "scan/places.rs"]
@@ -23,16 +25,15 @@ mod substitution;
 #[path = "scan/xpath.rs"]
 mod xpath;
 
-use spvirt::domain::{self, Kind};
-use spvirt::volume::Access;
+use spvirt::domain;
 
 /// The scanner's answer in the words of the other reader.
 fn scanned(xml: &str) -> Vec<xpath::Seen> {
     let domain = domain::scan(xml.as_bytes()).unwrap_or_else(|e| panic!("{e}\n{xml}"));
     let seen = |source: domain::Source| xpath::Seen {
         path: source.path,
-        block: source.kind == Kind::Block,
-        readonly: source.access == Access::Ro,
+        kind: source.kind,
+        access: source.access,
         shareable: source.shareable,
         cdrom: source.cdrom,
         target: source.target.unwrap_or_default(),

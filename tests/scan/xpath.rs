@@ -1,24 +1,26 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! The second opinion: the sources of a domain as XPath over a tree finds them. Shares nothing with the scanner.
+//! The second opinion: the sources of a domain as `XPath` over a tree finds them. Shares nothing with the scanner.
 
+use spvirt::domain::Kind;
+use spvirt::volume::Access;
 use sxd_document::parser;
 use sxd_xpath::nodeset::Node;
 use sxd_xpath::{Context, Factory, Value, XPath};
 
 /// What both readers are asked about a source.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub path: String,
-    pub block: bool,
-    pub readonly: bool,
+    pub kind: Kind,
+    pub access: Access,
     pub shareable: bool,
     pub cdrom: bool,
     pub target: String,
 }
 
-/// Names without a prefix mean "in no namespace" in XPath 1.0, which is just what is wanted.
+/// Names without a prefix mean "in no namespace" in `XPath` 1.0, which is just what is wanted.
 const SOURCES: &str = "
     /domain/devices/disk[not(@type) or @type='file']/source/@file
   | /domain/devices/disk[@type='block']/source/@dev
@@ -82,8 +84,16 @@ impl Reader {
                     .trim_matches([' ', '\t', '\r', '\n'])
                     .to_owned(),
             },
-            block: ask(&self.block, &context, node).boolean(),
-            readonly: ask(&self.readonly, &context, node).boolean(),
+            kind: if ask(&self.block, &context, node).boolean() {
+                Kind::Block
+            } else {
+                Kind::File
+            },
+            access: if ask(&self.readonly, &context, node).boolean() {
+                Access::Ro
+            } else {
+                Access::Rw
+            },
             shareable: ask(&self.shareable, &context, node).boolean(),
             cdrom: ask(&self.cdrom, &context, node).boolean(),
             target: ask(&self.target, &context, node).into_string(),
