@@ -22,14 +22,8 @@ pub struct Seen {
 
 /// Names without a prefix mean "in no namespace" in `XPath` 1.0, which is just what is wanted.
 const SOURCES: &str = "
-    /domain/devices/disk[not(@type) or @type='file']/source/@file
-  | /domain/devices/disk[@type='block']/source/@dev
-  | /domain/devices/disk//backingStore[IMAGE][not(@type) or @type='file']/source/@file
-  | /domain/devices/disk//backingStore[IMAGE][@type='block']/source/@dev
-  | /domain/devices/disk//dataStore[IMAGE or parent::source[IMAGE]][not(@type) or @type='file']/source/@file
-  | /domain/devices/disk//dataStore[IMAGE or parent::source[IMAGE]][@type='block']/source/@dev
-  | /domain/devices/disk/mirror[not(@type) or @type='file']/source/@file
-  | /domain/devices/disk/mirror[@type='block']/source/@dev
+    /domain/devices/disk//source[CHAIN][parent::*[not(@type) or @type='file']]/@file
+  | /domain/devices/disk//source[CHAIN][parent::*[@type='block']]/@dev
   | /domain/devices/disk/mirror/@file
   | /domain/devices/disk/mirror/@dev
   | /domain/os/nvram[not(@type)][normalize-space()]
@@ -37,6 +31,11 @@ const SOURCES: &str = "
   | /domain/os/nvram[@type='block']/source/@dev
   | /domain/devices/memory[@model='nvdimm' or @model='virtio-pmem']/source/path[normalize-space()]
   | /domain/devices/hostdev[@mode='capabilities'][@type='storage']/source/block[normalize-space()]";
+/// A disk's image at any depth: it and each of its ancestors stands where it may stand.
+const CHAIN: &str = "not(ancestor-or-self::*[not(
+    self::domain[not(parent::*)] or self::devices[parent::domain] or self::disk[parent::devices]
+    or self::source[IMAGE] or self::backingStore[IMAGE] or self::mirror[parent::disk]
+    or self::dataStore[IMAGE or parent::source])])";
 const IMAGE: &str = "(parent::disk or parent::backingStore or parent::mirror or parent::dataStore)";
 const BLOCK: &str = "boolean(self::block) or (not(self::*) and name() = 'dev')";
 const READONLY: &str = "boolean(ancestor::backingStore) or not(ancestor::mirror) and (ancestor::disk/readonly
@@ -59,7 +58,7 @@ impl Reader {
     pub fn new() -> Self {
         let compile = |text: &str| Factory::new().build(text).unwrap().unwrap();
         Self {
-            sources: compile(&SOURCES.replace("IMAGE", IMAGE)),
+            sources: compile(&SOURCES.replace("CHAIN", CHAIN).replace("IMAGE", IMAGE)),
             block: compile(BLOCK),
             readonly: compile(READONLY),
             shareable: compile(SHAREABLE),
