@@ -170,7 +170,9 @@ impl Scanner {
         match element.name {
             "readonly" if whole_device => self.device.readonly = true,
             "shareable" if whole_device => self.device.shareable = true,
-            "target" if whole_device => self.device.target = element.value("dev").map(str::to_owned),
+            "target" if whole_device && self.device.target.is_none() => {
+                self.device.target = element.value("dev").map(str::to_owned);
+            }
             _ => {}
         }
     }

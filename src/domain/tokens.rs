@@ -200,13 +200,13 @@ impl<'a> Tokens<'a> {
             return Err(self.refuse("nested too deeply", from));
         }
         self.depth += 1;
-        self.read_attributes(tag, from + 1)?;
-        if self.namespaces.push(tag).is_err() {
-            return Err(self.refuse("a namespace declaration that is not allowed", from));
-        }
         let written = self.slice(from + 1..from + 1 + tag.name().0.len());
         if !is_name(written) {
             return Err(self.refuse("an element name that is not one", from));
+        }
+        self.read_attributes(tag, from + 1)?;
+        if self.namespaces.push(tag).is_err() {
+            return Err(self.refuse("a namespace declaration that is not allowed", from));
         }
         let namespace = match self.namespaces.resolve_element(tag.name()).0 {
             ResolveResult::Unbound => None,
