@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use crate::evidence::{self, Registered, Source};
-use crate::{Host, Simulator, command, enter, keeper, leftovers, wait};
+use crate::{Host, Simulator, command, enter, init, keeper, leftovers, wait};
 
 /// StorPool's port.
 const PORT: u16 = 81;
@@ -75,7 +75,8 @@ pub struct Cluster {
     programs: Vec<(PathBuf, PathBuf)>,
     /// Number of the cluster in this process; part of its addresses.
     number: u8,
-    hosts: u8,
+    /// Names of the hosts there have been; the place in this list is part of a host's address.
+    hosts: Vec<String>,
     _evidence: [Registered; 2],
 }
 
@@ -100,6 +101,7 @@ impl Cluster {
             .keep();
         leftovers::made_folder(&folder);
         fs::write(folder.join("hosts"), "127.0.0.1 localhost\n").expect("the hosts' file of addresses");
+        init::disks(&folder.join(keeper::DISKS));
         let bridge = bridge(number);
         command::run(&["ip", "link", "add", &bridge, "type", "bridge"]);
         command::run(&[
@@ -140,7 +142,7 @@ impl Cluster {
                 .lines()
                 .find_map(|line| line.strip_prefix("ready ").map(str::to_owned))
         });
-        let simulator = Simulator::new(simulator, &url, TOKEN, folder.join("loader"));
+        let simulator = Simulator::new(simulator, &url, TOKEN, &state);
         let evidence = [
             evidence::register(format!("simulator {number}: log"), Source::File(log)),
             evidence::register(
@@ -154,25 +156,35 @@ impl Cluster {
             folder,
             programs: binaries.shown(),
             number,
-            hosts: 0,
+            hosts: Vec::new(),
             _evidence: evidence,
         }
     }
 
-    /// Adds a host: a libvirtd of its own, client `client` of this cluster, the hook installed.
+    /// Boots a host: a libvirtd of its own, client `client` of this cluster, the hook installed.
+    ///
+    /// A host that was dropped and is asked for again by the same name has kept its disk: claims, domains, logs.
     pub fn host(&mut self, name: &str, client: u16) -> Host {
-        self.hosts += 1;
+        if !self.hosts.iter().any(|known| known == name) {
+            self.hosts.push(name.to_owned());
+        }
+        let place = self
+            .hosts
+            .iter()
+            .position(|known| known == name)
+            .expect("just added");
+        let index = u8::try_from(place + 1).expect("fewer than 254 hosts");
         Host::start(&Place {
             name: name.to_owned(),
             client,
             folder: self.folder.clone(),
             bridge: bridge(self.number),
-            cable: format!("sp{}-{}", self.number, self.hosts),
-            address: address(self.number, self.hosts),
+            cable: format!("sp{}-{index}", self.number),
+            address: address(self.number, index),
             api: (address(self.number, 254), PORT),
             programs: self.programs.clone(),
             simulator: self.simulator.clone(),
-            uuid: format!("a0000000-0000-4000-8000-{:06x}{:06x}", self.number, self.hosts),
+            uuid: format!("a0000000-0000-4000-8000-{:06x}{index:06x}", self.number),
         })
     }
 

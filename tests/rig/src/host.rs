@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::cluster::Place;
 use crate::evidence::{self, Registered, Source};
-use crate::{Domain, Output, Running, command, enter, init, leftovers, process, wait};
+use crate::{Domain, Output, Running, command, enter, init, keeper, leftovers, process, wait};
 
 /// How long a host's namespaces may take to come up or go.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -291,12 +291,19 @@ impl Drop for Host {
             process::signal(self.init, Signal::SIGKILL);
             let _ = self.parent.wait();
         }
+        // The folder that was the client's /dev hangs on a pid that may soon be another process's. Nobody may listen
+        // any more: then there is nothing to tell.
+        let _ = self.place.simulator.lost_client(self.place.client);
+        let _ = Command::new("ip")
+            .args(["link", "delete", &self.place.cable])
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
 /// Starts process 1 and waits until it has built the host's view: (its parent, its pid as we see it).
 fn start_init(place: &Place) -> (Child, i32) {
-    let folder = place.folder.join("host").join(&place.name);
+    let folder = place.folder.join(keeper::DISKS).join(&place.name);
     fs::create_dir_all(&folder).expect("a folder for the host");
     let plan = init::Plan {
         name: place.name.clone(),

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Plan {
     /// Host name.
     pub(crate) name: String,
-    /// Empty folder of this host; its private files live on a tmpfs there.
+    /// Folder of this host, its "disk": the private files that outlive a power cut.
     pub(crate) folder: PathBuf,
     /// The file that all hosts share as /etc/hosts.
     pub(crate) hosts: PathBuf,
@@ -138,7 +138,7 @@ fn build(plan: &Plan) {
     umask(Mode::from_bits_truncate(0o022));
     bind_flags(Path::new("/"), MsFlags::MS_PRIVATE | MsFlags::MS_REC);
     mount_fs("proc", Path::new("/proc"), "");
-    mount_fs("tmpfs", &plan.folder, "mode=755");
+    let first_boot = !plan.folder.join("dev").exists();
     for path in COPIED {
         copy_on_write(&plan.folder.join(path.replace('/', "-")), path);
         if path == "/etc" {
@@ -146,7 +146,7 @@ fn build(plan: &Plan) {
             bind(&plan.hosts, Path::new("/etc/hosts"));
         }
     }
-    for path in HIDDEN {
+    for path in HIDDEN.iter().filter(|_| first_boot) {
         let path = Path::new(path);
         if path.is_dir() {
             fs::remove_dir_all(path).expect("a folder of the machine hidden from the host");
@@ -175,6 +175,13 @@ fn build(plan: &Plan) {
     }
 }
 
+/// Makes the place for the disks of a cluster's hosts: in memory, as an overlay's upper folder must not lie on another
+/// overlay, which the machine's own root may be.
+pub(crate) fn disks(at: &Path) {
+    fs::create_dir_all(at).expect("a folder for the hosts' disks");
+    mount_fs("tmpfs", at, "mode=755");
+}
+
 /// Covers `path` with a copy-on-write version of itself whose changes lie in `changes`.
 fn copy_on_write(changes: &Path, path: &str) {
     let (upper, work) = (changes.join("upper"), changes.join("work"));
@@ -194,8 +201,9 @@ fn copy_on_write(changes: &Path, path: &str) {
 /// `/dev/storpool` must not be a mount of its own (libvirt treats mounts below /dev in a special way), and the old
 /// /dev has to be gone, not just covered: libvirt would trip over a `/dev/pts` it still sees in the mount table.
 fn devices(dev: &Path) {
+    // Looked up before the machine's /dev goes.
     let optional = OPTIONAL_NODES.map(|name| (name, fs::metadata(Path::new("/dev").join(name)).ok()));
-    fs::create_dir(dev).expect("a folder for /dev");
+    fs::create_dir_all(dev).expect("a folder for /dev");
     mount_fs("tmpfs", dev, "mode=755,size=16m");
     for folder in ["net", "pts", "shm", "mqueue", "hugepages"] {
         fs::create_dir(dev.join(folder)).expect("a folder in /dev");
@@ -231,7 +239,7 @@ fn devices(dev: &Path) {
 /// A /sys of the host's own network namespace (else libvirt finds network cards that it cannot open), with the
 /// machine's cgroups.
 fn own_sysfs(sys: &Path) {
-    fs::create_dir(sys).expect("a folder for /sys");
+    fs::create_dir_all(sys).expect("a folder for /sys");
     mount_fs("sysfs", sys, "");
     let cgroups = MsFlags::MS_BIND | MsFlags::MS_REC;
     mount(

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use nix::mount::{MntFlags, umount2};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
 pub(crate) const OUTPUT: &str = "simulator.out";
 /// Standard error of the simulator, in the cluster's folder.
 pub(crate) const LOG: &str = "simulator.log";
+/// The file system of the hosts' disks, in the cluster's folder.
+pub(crate) const DISKS: &str = "host";
 /// Exists when the simulator has ended too early, and says how.
 pub(crate) const ENDED: &str = "simulator.ended";
 
@@ -105,6 +108,7 @@ fn clean_up(plan: &Plan, simulator: &mut Child) -> Result<(), String> {
         }
         devices.is_empty().then_some(())
     });
+    let _ = umount2(&plan.folder.join(DISKS), MntFlags::MNT_DETACH);
     fs::remove_dir_all(&plan.folder).map_err(|e| e.to_string())?;
     ended.map(drop).and(freed)
 }

@@ -60,5 +60,5 @@ pub use guest::Guest;
 pub use host::Host;
 pub use leftovers::{assert_no_leftovers, left_of, leftovers};
 pub use nix::sys::signal::Signal;
-pub use simulator::{Attachment, Simulator};
+pub use simulator::{Attachment, Request, Simulator};
 pub use suite::Suite;

@@ -1,8 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! The simulator as a test sees it: StorPool's own API for what an administrator does, the control calls for what
-//! only a simulator can do.
+//! The simulator as a test sees it: what an administrator does, what goes wrong, what was asked.
+//!
+//! All calls go through the simulator's control plane, StorPool's own calls too: there they need no token, meet no
+//! fault and do not stand in the log of requests, which so tells what the product did and nothing else.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,14 +12,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{Guest, wait};
 
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Client through which the rig writes boot sectors; its devices lie in the cluster's folder.
-const LOADER: u16 = 4000;
 
 /// A running `storpool-sim`.
 #[derive(Debug, Clone)]
@@ -25,7 +26,8 @@ pub struct Simulator {
     program: String,
     url: String,
     token: String,
-    loader: PathBuf,
+    /// Where it keeps the content of volumes.
+    volumes: PathBuf,
     http: reqwest::blocking::Client,
 }
 
@@ -42,24 +44,41 @@ pub struct Attachment {
     pub snapshot: bool,
 }
 
+/// One request that the simulator has served.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Request {
+    /// Number, counted from 1.
+    pub seq: u64,
+    /// HTTP method.
+    pub method: String,
+    /// Name of the call, such as `AttachmentsList`.
+    pub call: String,
+    /// Path as sent.
+    pub target: String,
+    /// Body as sent.
+    pub body: String,
+    /// HTTP status of the reply; 0 when none was sent.
+    pub status: u16,
+    /// Name of the error in the reply.
+    pub error: Option<String>,
+}
+
 impl Simulator {
-    /// The simulator that serves `url`, made ready for [`Simulator::volume`].
-    pub(crate) fn new(program: &str, url: &str, token: &str, loader: PathBuf) -> Self {
+    /// The simulator that serves `url` and keeps its state in `state`.
+    pub(crate) fn new(program: &str, url: &str, token: &str, state: &Path) -> Self {
         let http = reqwest::blocking::Client::builder()
             .no_proxy()
             .timeout(DEADLINE)
             .build()
             .expect("an HTTP client");
-        std::fs::create_dir_all(&loader).expect("a folder for devices");
-        let this = Self {
+        let volumes = state.join("volumes");
+        Self {
             program: program.to_owned(),
             url: url.to_owned(),
             token: token.to_owned(),
-            loader,
+            volumes,
             http,
-        };
-        this.add_client(LOADER, &this.loader);
-        this
+        }
     }
 
     /// Token of its API.
@@ -81,74 +100,83 @@ impl Simulator {
             .to_vec()
     }
 
-    /// Sends one request; the reply's status and JSON.
-    fn send(&self, path: &str, body: Option<&Value>) -> Result<Value, String> {
+    /// One control call, POST with a body and GET without: the reply's `data`, or `name: descr` of its error.
+    pub fn try_control(&self, path: &str, body: Option<&Value>) -> Result<Value, String> {
         wait::doing(&format!("simulator: {path}"));
-        let url = format!("{}{path}", self.url);
+        let url = format!("{}/sim/1.0/{path}", self.url);
         let request = match body {
             Some(body) => self.http.post(url).body(body.to_string()),
             None => self.http.get(url),
         };
-        let request = request.header("Authorization", format!("Storpool v1:{}", self.token));
-        let reply = request.send().map_err(|e| format!("{path}: {e}"))?;
-        let (status, text) = (reply.status(), reply.text().map_err(|e| format!("{path}: {e}"))?);
-        serde_json::from_str(&text).map_err(|e| format!("{path}: {status}: {e}: {text}"))
-    }
-
-    /// One call of StorPool's API, POST with a body and GET without; the `data`, or `name: descr` of the error.
-    pub fn try_api(&self, call: &str, body: Option<&Value>) -> Result<Value, String> {
-        let reply = self.send(&format!("/ctrl/1.0/{call}"), body)?;
+        let text = request
+            .send()
+            .and_then(reqwest::blocking::Response::text)
+            .map_err(|e| e.to_string())?;
+        let reply: Value = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;
         match reply.get("error") {
             Some(error) => Err(format!("{}: {}", error["name"], error["descr"])),
             None => Ok(reply["data"].clone()),
         }
     }
 
-    /// As [`Simulator::try_api`], for a call that must succeed.
+    /// As [`Simulator::try_control`], for a call that must succeed.
     #[track_caller]
     #[allow(clippy::must_use_candidate)] // mostly called for its effect
-    pub fn api(&self, call: &str, body: Option<&Value>) -> Value {
-        self.try_api(call, body)
-            .unwrap_or_else(|e| panic!("{call} {body:?}: {e}"))
+    pub fn control(&self, path: &str, body: Option<&Value>) -> Value {
+        self.try_control(path, body)
+            .unwrap_or_else(|e| panic!("simulator: {path} {body:?}: {e}"))
+    }
+
+    /// A control call for its effect.
+    #[track_caller]
+    fn tell(&self, path: &str, body: &Value) {
+        self.control(path, Some(body));
     }
 
     /// Makes a volume of `mib` MiB with a guest on it.
     #[track_caller]
     pub fn volume(&self, name: &str, mib: u64, guest: Guest) {
-        self.api(
-            "VolumeCreate",
-            Some(&json!({"name": name, "size": mib << 20, "replication": 1})),
-        );
+        self.tell("api/VolumeCreate", &json!({"name": name, "size": mib << 20}));
         if let Some(sector) = guest.boot_sector() {
-            self.attach(name, LOADER, "rw");
-            let device = self.loader.join("storpool").join(name);
-            let written = File::options().write(true).open(&device).and_then(|device| {
-                device.write_all_at(&sector, 0)?;
-                device.sync_all()
+            let id = &self.describe(name)["id"];
+            // The file behind the volume; nothing has it open before the first attachment.
+            let file = self.volumes.join(format!("{id}.img"));
+            let written = File::options().write(true).open(&file).and_then(|file| {
+                file.write_all_at(&sector, 0)?;
+                file.sync_all()
             });
-            written.unwrap_or_else(|e| panic!("boot sector of {name}, {}: {e}", device.display()));
-            self.detach(name, LOADER);
+            written.unwrap_or_else(|e| panic!("boot sector of {name}, {}: {e}", file.display()));
         }
     }
 
-    /// Makes a snapshot of a volume.
+    /// Record of a volume.
     #[track_caller]
-    pub fn snapshot(&self, volume: &str, name: &str) {
-        self.api(&format!("VolumeSnapshot/{volume}"), Some(&json!({"name": name})));
+    fn describe(&self, volume: &str) -> Value {
+        self.control(&format!("api/Volume/{volume}"), None)[0].clone()
     }
 
     /// Global id of a volume, without `~`.
     #[track_caller]
     #[must_use]
     pub fn global_id(&self, volume: &str) -> String {
-        let found = self.api(&format!("Volume/{volume}"), None);
-        found[0]["globalId"].as_str().expect("a global id").to_owned()
+        self.describe(volume)["globalId"]
+            .as_str()
+            .expect("a global id")
+            .to_owned()
+    }
+
+    /// Makes a snapshot of a volume; its global id.
+    #[track_caller]
+    #[allow(clippy::must_use_candidate)] // mostly called for its effect
+    pub fn snapshot(&self, volume: &str, name: &str) -> String {
+        let made = self.control("snapshot", Some(&json!({"volume": volume, "name": name})));
+        made["globalId"].as_str().expect("a global id").to_owned()
     }
 
     /// Gives a volume another name.
     #[track_caller]
     pub fn rename(&self, volume: &str, name: &str) {
-        self.api(&format!("VolumeUpdate/{volume}"), Some(&json!({"rename": name})));
+        self.tell(&format!("api/VolumeUpdate/{volume}"), &json!({"rename": name}));
     }
 
     /// Attaches a volume by hand: `rights` is `ro` or `rw`.
@@ -157,7 +185,7 @@ impl Simulator {
         self.reassign(&json!({"volume": volume, rights: [client]}));
     }
 
-    /// Detaches a volume by hand.
+    /// Detaches a volume by hand; it must not be open.
     #[track_caller]
     pub fn detach(&self, volume: &str, client: u16) {
         self.reassign(&json!({"volume": volume, "detach": [client]}));
@@ -166,9 +194,9 @@ impl Simulator {
     /// One change of attachments.
     #[track_caller]
     fn reassign(&self, item: &Value) {
-        self.api(
-            "VolumesReassignWait",
-            Some(&json!({"reassign": [item], "attachTimeout": 10})),
+        self.tell(
+            "api/VolumesReassignWait",
+            &json!({"reassign": [item], "attachTimeout": 10}),
         );
     }
 
@@ -176,23 +204,89 @@ impl Simulator {
     #[track_caller]
     #[must_use]
     pub fn attachments(&self) -> Vec<Attachment> {
-        let list = self.api("AttachmentsList", None);
-        let mut list: Vec<Attachment> = serde_json::from_value(list).expect("AttachmentsList");
+        let mut list: Vec<Attachment> = self.read("api/AttachmentsList");
         list.sort();
         list
     }
 
-    /// One control call: POST with a body, GET without.
+    /// A list that the simulator keeps.
     #[track_caller]
-    #[allow(clippy::must_use_candidate)] // mostly called for its effect
-    pub fn control(&self, path: &str, body: Option<&Value>) -> Value {
-        self.send(&format!("/sim/1.0/{path}"), body)
-            .unwrap_or_else(|e| panic!("{e}"))
+    fn read<T: DeserializeOwned>(&self, path: &str) -> T {
+        serde_json::from_value(self.control(path, None)).unwrap_or_else(|e| panic!("simulator: {path}: {e}"))
     }
 
-    /// Registers a client whose `/dev` is `root`.
+    /// Registers a client whose `/dev` is `root`; its service is up.
     #[track_caller]
     pub fn add_client(&self, client: u16, root: &Path) {
-        self.control("clients", Some(&json!({"id": client, "root": root})));
+        self.tell("client", &json!({"id": client, "root": root, "up": true}));
+    }
+
+    /// A host has lost power: its service is down and its devices are gone; what was attached stays attached.
+    pub(crate) fn lost_client(&self, client: u16) -> Result<Value, String> {
+        self.try_control("client", Some(&json!({"id": client, "root": "", "up": false})))
+    }
+
+    /// Starts or stops `storpool_block` on a client. Devices stay when it stops.
+    #[track_caller]
+    pub fn client_up(&self, client: u16, up: bool) {
+        self.tell("client", &json!({"id": client, "up": up}));
+    }
+
+    /// The next `count` calls of `call` (`*`: of any) go wrong: `fault` is a kind without parameters, such as
+    /// `transient`, `reset-after`, `hang-before`.
+    #[track_caller]
+    pub fn fault(&self, call: &str, fault: &str, count: u64) {
+        self.fault_with(call, &json!({"kind": fault}), count);
+    }
+
+    /// As [`Simulator::fault`], with parameters: `{"kind": "late-device", "ms": 500}`.
+    #[track_caller]
+    pub fn fault_with(&self, call: &str, fault: &Value, count: u64) {
+        self.tell("fault", &json!({"call": call, "count": count, "fault": fault}));
+    }
+
+    /// Takes all faults back; what hangs goes on.
+    #[track_caller]
+    pub fn clear_faults(&self) {
+        self.tell("fault/clear", &json!({}));
+    }
+
+    /// Answers one of the open questions about the real server.
+    #[track_caller]
+    pub fn switch(&self, name: &str, value: &str) {
+        self.tell("switch", &json!({"name": name, "value": value}));
+    }
+
+    /// Delays every reply of the API.
+    #[track_caller]
+    pub fn latency(&self, milliseconds: u32) {
+        self.tell("latency", &json!({"value": milliseconds}));
+    }
+
+    /// What the product has asked since the last [`Simulator::forget_requests`].
+    #[track_caller]
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.read("requests")
+    }
+
+    /// Forgets all requests so far.
+    #[track_caller]
+    pub fn forget_requests(&self) {
+        self.tell("requests/reset", &json!({}));
+    }
+
+    /// Times in which one volume was open for writing on several clients.
+    #[track_caller]
+    #[must_use]
+    pub fn monitor(&self) -> Vec<Value> {
+        self.read("monitor")
+    }
+
+    /// Who has which volume open at which client now.
+    #[track_caller]
+    #[must_use]
+    pub fn openers(&self) -> Vec<Value> {
+        self.read("openers")
     }
 }
