@@ -1,0 +1,70 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! libvirt's daemons on a test host: real ones, without systemd.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::{Host, process};
+
+/// How long a daemon may take to answer or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Host {
+    /// Starts libvirtd (and virtlogd, if it does not run) and waits until it answers and has found its running domains
+    /// again, their `reconnect` hooks included.
+    pub fn libvirtd_start(&self) {
+        for (daemon, arguments) in [
+            ("virtlogd", &["--daemon"][..]),
+            ("libvirtd", &["--daemon", "--listen"]),
+        ] {
+            let file = pid_file(daemon);
+            if self.pid_in(&file).is_none() {
+                let _ = fs::remove_file(self.path(&file));
+                let argv: Vec<&str> = [daemon].iter().chain(arguments).copied().collect();
+                let _ = self.exec(&argv).ok();
+            }
+        }
+        self.wait_for("libvirtd answers", PATIENCE, || self.virsh(&["uri"]).code == 0);
+        for domain in self.virsh(&["list", "--name"]).ok().stdout.split_whitespace() {
+            // Has to wait for libvirtd's own job on the domain, and that is the reconnect.
+            let _ = self.virsh(&["dommemstat", domain]);
+        }
+    }
+
+    /// Stops libvirtd as `systemctl stop` does; domains keep running.
+    pub fn libvirtd_stop(&self) {
+        self.libvirtd_end(Signal::SIGTERM);
+    }
+
+    /// Kills libvirtd; domains keep running.
+    pub fn libvirtd_kill(&self) {
+        self.libvirtd_end(Signal::SIGKILL);
+    }
+
+    /// Makes libvirtd read its configuration and its hooks again.
+    pub fn libvirtd_reload(&self) {
+        process::signal(self.libvirtd_pid().expect("libvirtd runs"), Signal::SIGHUP);
+    }
+
+    /// Process of libvirtd as the test sees it, if it runs.
+    #[must_use]
+    pub fn libvirtd_pid(&self) -> Option<i32> {
+        self.pid_in(&pid_file("libvirtd"))
+    }
+
+    /// Sends a signal and waits for the end.
+    fn libvirtd_end(&self, signal: Signal) {
+        let pid = self.libvirtd_pid().expect("libvirtd runs");
+        process::signal(pid, signal);
+        self.wait_for("libvirtd has ended", PATIENCE, || !process::lives(pid));
+    }
+}
+
+/// Where a daemon writes its pid.
+fn pid_file(daemon: &str) -> String {
+    format!("/run/{daemon}.pid")
+}

@@ -1,0 +1,113 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! Guests small enough to read: one boot sector of real-mode code each, no operating system.
+
+/// Size of a boot sector in bytes.
+const SECTOR: usize = 512;
+
+/// What the guest on a boot volume does. The firmware loads the sector to 0x7c00 and jumps there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guest {
+    /// Sleeps for ever.
+    Idle,
+    /// Powers itself off after about this many timer ticks (18.2 a second, at least 1).
+    PowerOff(u16),
+    /// Resets itself once, after about this many timer ticks, and so on after each boot.
+    Reset(u16),
+    /// Rewrites 512 KiB of its memory for ever: with a low `--bandwidth` its migration never ends.
+    Dirty,
+    /// No boot sector: a data volume.
+    None,
+}
+
+impl Guest {
+    /// The boot sector; nothing for a data volume.
+    #[must_use]
+    pub fn boot_sector(self) -> Option<Vec<u8>> {
+        let mut sector = match self {
+            Self::Idle => [STI, HALT_FOR_EVER].concat(),
+            Self::PowerOff(ticks) => [&ticks_pass(ticks)[..], POWER_OFF, HALT_FOR_EVER].concat(),
+            Self::Reset(ticks) => [&ticks_pass(ticks)[..], RESET, HALT_FOR_EVER].concat(),
+            Self::Dirty => DIRTY.to_vec(),
+            Self::None => return None,
+        };
+        sector.resize(SECTOR - 2, 0);
+        sector.extend([0x55, 0xaa]); // what makes a sector bootable
+        Some(sector)
+    }
+}
+
+const STI: &[u8] = &[0xfb]; // sti
+
+const HALT_FOR_EVER: &[u8] = &[
+    0xf4, // again: hlt
+    0xeb, 0xfd, //  jmp again
+];
+
+/// `times` interrupts pass; the only regular one is the timer's.
+fn ticks_pass(times: u16) -> Vec<u8> {
+    let [low, high] = times.max(1).to_le_bytes();
+    vec![
+        0xfb, //           sti
+        0xb9, low, high, // mov cx, times
+        0xf4, // again:    hlt
+        0xe2, 0xfd, //     loop again
+    ]
+}
+
+/// ACPI: `SLP_EN` with sleep type 0 in the control register, which `SeaBIOS` puts at 0x604 on machine type `pc`.
+const POWER_OFF: &[u8] = &[
+    0xba, 0x04, 0x06, // mov dx, 0x604
+    0xb8, 0x00, 0x20, // mov ax, 0x2000
+    0xef, //             out dx, ax
+];
+
+/// The reset control register of the PIIX chip set.
+const RESET: &[u8] = &[
+    0xba, 0xf9, 0x0c, // mov dx, 0xcf9
+    0xb0, 0x06, //       mov al, 6
+    0xee, //             out dx, al
+];
+
+/// Segments 0x1000 to 0x8000 filled with a value that grows, over and over.
+const DIRTY: &[u8] = &[
+    0xbb, 0x00, 0x10, // round:   mov bx, 0x1000
+    0x8e, 0xc3, //       segment: mov es, bx
+    0x31, 0xff, //                xor di, di
+    0xb9, 0x00, 0x80, //          mov cx, 0x8000
+    0x40, //                      inc ax
+    0xf3, 0xab, //                rep stosw
+    0x80, 0xc7, 0x10, //          add bh, 0x10
+    0x80, 0xff, 0x90, //          cmp bh, 0x90
+    0x75, 0xee, //                jne segment
+    0xeb, 0xe9, //                jmp round
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a two-byte jump at `at` leads.
+    fn jump(code: &[u8], at: usize) -> i64 {
+        i64::try_from(at).unwrap() + 2 + i64::from(i8::from_le_bytes([code[at + 1]]))
+    }
+
+    #[test]
+    fn jumps_lead_where_the_comments_say() {
+        assert_eq!(jump(HALT_FOR_EVER, 1), 0);
+        assert_eq!(jump(&ticks_pass(7), 5), 4);
+        assert_eq!(jump(DIRTY, 19), 3, "segment");
+        assert_eq!(jump(DIRTY, 21), 0, "round");
+    }
+
+    #[test]
+    fn sectors_are_bootable() {
+        for guest in [Guest::Idle, Guest::PowerOff(0), Guest::Reset(5), Guest::Dirty] {
+            let sector = guest.boot_sector().unwrap();
+            assert_eq!(sector.len(), SECTOR);
+            assert!(sector.ends_with(&[0x55, 0xaa]));
+        }
+        assert_eq!(Guest::None.boot_sector(), None);
+    }
+}
