@@ -1,0 +1,151 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! What every case plays on: a cluster, a host with the shipped programs, and the question that ends each case,
+//! whether everything is as it should be.
+
+use std::time::Duration;
+
+use spvirt_rig::{Binaries, Cluster, Domain, Guest, Host};
+
+/// Settings that keep refusals short; the defaults are for people, who are more patient than tests.
+const SETTINGS: &str = "SPVIRT_DEADLINE=15\n";
+/// Environment: switches of the simulator, `name=value` separated by blanks. What StorPool's documents leave
+/// open is a switch, and the suite must pass either way.
+const SWITCHES: &str = "SPVIRT_E2E_SWITCHES";
+/// For what libvirt does by itself after virsh has returned.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// One host on one cluster.
+pub struct Stage {
+    /// The host, StorPool client 1.
+    pub host: Host,
+    /// The cluster; derefs to the simulator.
+    pub cluster: Cluster,
+}
+
+impl Stage {
+    /// A fresh cluster with one host.
+    pub fn new() -> Self {
+        let binaries = Binaries::new(
+            spvirt_rig::binary("storpool-sim"),
+            env!("CARGO_BIN_EXE_spvirt-hook"),
+        );
+        let mut cluster = Cluster::start(&binaries.with_ctl(env!("CARGO_BIN_EXE_spvirt")));
+        for switch in std::env::var(SWITCHES).unwrap_or_default().split_whitespace() {
+            let (name, value) = switch.split_once('=').expect("name=value in the switches");
+            cluster.switch(name, value);
+        }
+        let host = cluster.host("hosta", 1);
+        let stage = Self { host, cluster };
+        stage.settings("");
+        stage
+    }
+
+    /// Sets `SPVIRT_*` keys for the rest of the case.
+    pub fn settings(&self, lines: &str) {
+        self.host
+            .write("/etc/storpool.conf.d/spvirt.conf", format!("{SETTINGS}{lines}"));
+    }
+
+    /// Makes a volume of the domain's name with a guest on it, and defines the domain.
+    pub fn domain(&self, name: &str, guest: Guest) {
+        self.cluster.volume(name, 1, guest);
+        self.host
+            .define(&Domain::new(name).disk(&format!("/dev/storpool/{name}")));
+    }
+
+    /// Starts a domain, and says which API calls that took.
+    #[track_caller]
+    pub fn start(&self, domain: &str) -> Vec<String> {
+        self.cluster.forget_requests();
+        let _ = self.host.virsh(&["start", domain]).ok();
+        self.calls()
+    }
+
+    /// The API calls since they were last forgotten.
+    pub fn calls(&self) -> Vec<String> {
+        self.cluster
+            .requests()
+            .into_iter()
+            .map(|request| request.call)
+            .collect()
+    }
+
+    /// Starts a domain that must be refused, and returns the line of ours that virsh shows.
+    #[track_caller]
+    pub fn refused(&self, domain: &str) -> String {
+        self.cluster.forget_requests();
+        let output = self.host.virsh(&["start", domain]).failed();
+        let ours = output
+            .stderr
+            .lines()
+            .find_map(|line| line.split_once("spvirt: "))
+            .map(|(_, ours)| ours);
+        ours.unwrap_or_else(|| panic!("no word of ours in {output}"))
+            .trim_end()
+            .to_owned()
+    }
+
+    /// Waits until the domain is off and its release has run.
+    #[track_caller]
+    pub fn is_off(&self, domain: &str) {
+        self.host.wait_for("the domain is off", SOON, || {
+            self.host.state(domain).is_none_or(|s| s == "shut off")
+        });
+        assert_eq!(self.host.qemu_pid(domain), None);
+    }
+
+    /// What is attached to the host, `name rights`.
+    pub fn attached(&self) -> Vec<String> {
+        let mine = self
+            .cluster
+            .attachments()
+            .into_iter()
+            .filter(|a| a.client == self.host.client());
+        mine.map(|a| format!("{} {}", a.volume, a.rights)).collect()
+    }
+
+    /// The phase of the only claim.
+    #[track_caller]
+    pub fn phase(&self) -> String {
+        let claims = self.host.claims();
+        assert_eq!(claims.len(), 1, "{claims:?}");
+        claims.values().next().unwrap()["phase"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Nothing is left: no attachment of this host, no device, no claim, no half-written file, no held lock, no
+    /// two writers.
+    #[track_caller]
+    pub fn nothing_is_left(&self) {
+        self.only_attached(&[]);
+        let state = self.host.exec(&["find", "/var/lib/spvirt", "-type", "f"]);
+        assert_eq!(state.stdout, "", "files in the state folder");
+    }
+
+    /// Exactly this is attached to the host (`name rights`), with a device each; no lock is held, and the monitor
+    /// saw no two writers.
+    #[track_caller]
+    pub fn only_attached(&self, expected: &[&str]) {
+        assert_eq!(self.attached(), expected, "attachments");
+        let devices = self
+            .host
+            .exec(&["sh", "-c", "ls -d /dev/sp-* 2>/dev/null | wc -l"])
+            .ok();
+        assert_eq!(devices.stdout.trim(), expected.len().to_string(), "devices");
+        let held = self.host.exec(&[
+            "sh",
+            "-c",
+            "for f in /run/spvirt/lock/*.lock; do [ -e $f ] && ! flock -n $f true && echo $f; done; true",
+        ]);
+        assert_eq!(held.ok().stdout, "", "held locks");
+        assert_eq!(
+            self.cluster.monitor(),
+            Vec::<serde_json::Value>::new(),
+            "two writers"
+        );
+    }
+}
