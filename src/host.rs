@@ -56,6 +56,11 @@ impl<'a> Host<'a> {
         self.api.requests()
     }
 
+    /// Takes a lock if nobody holds it.
+    pub fn try_lock(&self, lock: &Lock) -> Result<Guard, LockError> {
+        lock::take(Path::new(lock::DIR), lock, Instant::now())
+    }
+
     /// A domain between the end of its `prepare` and its QEMU: as long as its daemon lives, either a QEMU or a
     /// `release` will follow, soon.
     fn is_launching(&self, claim: &Claim) -> bool {
