@@ -16,8 +16,8 @@ fn run(command: &mut Command) -> io::Result<String> {
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(io::Error::other(format!(
-        "{:?}: {}: {said}",
-        command.get_program(),
+        "{}: {}: {said}",
+        command.get_program().display(),
         output.status
     )))
 }
@@ -55,6 +55,12 @@ pub fn detach(device: &Path, file: &Path) -> io::Result<()> {
 pub fn set_read_only(device: &Path, read_only: bool) -> io::Result<()> {
     let flag = if read_only { "--setro" } else { "--setrw" };
     run(Command::new("blockdev").arg(flag).arg(device)).map(drop)
+}
+
+/// Whether the kernel takes the device for read-only.
+pub fn is_read_only(device: &Path) -> bool {
+    let name = device.file_name().unwrap_or_default();
+    fs::read_to_string(Path::new("/sys/block").join(name).join("ro")).is_ok_and(|flag| flag.trim() == "1")
 }
 
 /// Lets the device take the size its file has now.
