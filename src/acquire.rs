@@ -221,7 +221,7 @@ fn look<W: World>(world: &W, wants: &mut [Want], claim: &mut Claim) -> Result<Li
     let listing = world.attachments(&refs)?;
     let ids = plan::ids(wants, world.me(), &listing);
     for ((want, held), id) in wants.iter_mut().zip(&mut claim.volumes).zip(ids) {
-        want.global_id = id.clone();
+        want.global_id.clone_from(&id);
         held.global_id = id.or_else(|| held.global_id.take());
     }
     Ok(listing)

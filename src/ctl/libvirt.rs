@@ -43,7 +43,7 @@ fn ask(uri: &str, uuid: &str) -> Result<bool, Error> {
     let connection = Connect::open_read_only(Some(uri))?;
     match connection.lookup_domain_by_uuid_string(uuid) {
         Ok(domain) => domain.is_active(),
-        Err(error) if error.code() == ErrorNumber::NoDomain => Ok(false),
+        Err(error) if error.code().is_known_and(|code| code == ErrorNumber::NoDomain) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -53,7 +53,7 @@ pub fn run(out: &mut impl Write, uri: &str, dry_run: bool, json: bool) -> Result
     let entries = host(&config)?.claims()?;
     let mut lines = Vec::new();
     for entry in entries {
-        lines.push(look_at(&config, uri, entry, dry_run)?);
+        lines.push(look_at(&config, uri, &entry, dry_run)?);
     }
     if json {
         writeln!(
@@ -90,7 +90,7 @@ fn host(config: &Config) -> Result<Host<'_>, Failure> {
     Ok(host)
 }
 
-fn look_at(config: &Config, uri: &str, entry: Entry, dry_run: bool) -> Result<Line, Failure> {
+fn look_at(config: &Config, uri: &str, entry: &Entry, dry_run: bool) -> Result<Line, Failure> {
     let (domain, uuid) = (entry.domain().to_owned(), entry.uuid().clone());
     let host = host(config)?;
     let line = |result, why: String| Line {
