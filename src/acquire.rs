@@ -47,6 +47,9 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     }
     finish_earlier_run(world, start.uuid)?;
     let mut wants = identified(world, wants)?;
+    if wants.is_empty() {
+        return Ok(());
+    }
     let (mut claim, items) = stake(world, start, &wants)?;
     let Err(refusal) = attach(world, start.policy, &mut wants, &mut claim, &items) else {
         return Ok(());

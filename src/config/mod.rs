@@ -78,6 +78,13 @@ impl Token {
     pub fn header_value(&self) -> String {
         format!("Storpool v1:{}", self.0)
     }
+
+    /// The text without the token: a server may quote what it was sent, and nothing that is printed or logged
+    /// may show it.
+    #[must_use]
+    pub fn hide_in(&self, text: &str) -> String {
+        text.replace(&self.0, "(token)")
+    }
 }
 
 impl fmt::Debug for Token {
