@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: 2026 the spvirt authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""The calls of the official bindings, as the bindings describe them."""
+
+from storpool import spapi
+
+# Python names of the calls that the simulator serves.
+SERVED = frozenset(
+    """
+    volumesList volumeList volumeDescribe volumeInfo volumesStatus volumesQuickStatus volumesSpace volumeListSnapshots
+    volumeCreate volumeUpdate volumeDelete volumeRevert
+    snapshotsList snapshotList snapshotDescribe snapshotInfo snapshotsSpace
+    snapshotCreate snapshotCreateGroup snapshotUpdate snapshotDelete snapshotDeleteById
+    volumeTemplatesList volumeTemplateDescribe volumeTemplateCreate volumeTemplateUpdate volumeTemplateDelete
+    attachmentsList volumesReassign volumesReassignWait
+    servicesList clientsConfigDump clientConfigWait
+    """.split()
+)
+
+# A value for each argument that can stand in a path.
+ARGUMENTS = {
+    "volumeName": "vol", "snapshotName": "snap", "templateName": "tmpl", "clientId": 1, "serverId": 1, "diskId": 1,
+    "placementGroupName": "pg", "vagName": 1, "globalVolumeId": "a.b.c", "bucketName": "b", "keyName": "k",
+}  # fmt: skip
+
+
+def documented() -> dict[str, object]:
+    """Every API call of the bindings, with the description it carries."""
+    members = vars(spapi.Api).items()
+    return {name: call.spDoc for name, call in members if callable(call) and hasattr(call, "spDoc")}
+
+
+def has_multicluster(name: str) -> bool:
+    """Whether the bindings know a MultiCluster/ form of the call."""
+    return "/MultiCluster/" in documented()[name].path
+
+
+def at(name: str, multicluster: bool = False) -> tuple[str, str]:
+    """Method and request target of the call, with sample arguments."""
+    doc = documented()[name]
+    prefix = "/ctrl/1.0/MultiCluster/" if multicluster else "/ctrl/1.0/"
+    return doc.method, prefix + doc.query.format(**ARGUMENTS)
+
+
+def checked(api: spapi.Api, name: str, *arguments, **options):
+    """
+    Calls the API and reads the reply by the bindings' own types. The bindings hide what does not fit, as
+    None; here it is an error.
+    """
+    method = getattr(api, name)
+    reply = method(*arguments, returnRawAPIData=True, **options)
+    return method.__globals__["returns"](reply)
