@@ -25,22 +25,27 @@ ARGUMENTS = {
 }  # fmt: skip
 
 
-def documented() -> dict[str, object]:
-    """Every API call of the bindings, with the description it carries."""
-    members = vars(spapi.Api).items()
-    return {name: call.spDoc for name, call in members if callable(call) and hasattr(call, "spDoc")}
+def documented() -> dict[str, tuple[str, str]]:
+    """Every API call of the bindings: its method and its path with names in braces for arguments."""
+    found = {}
+    for name, call in vars(spapi.Api).items():
+        first_line = (getattr(call, "__doc__", None) or "").partition("\n")[0]
+        if callable(call) and first_line.startswith("HTTP: "):
+            _, method, path = first_line.split()
+            found[name] = (method, path)
+    return found
 
 
 def has_multicluster(name: str) -> bool:
     """Whether the bindings know a MultiCluster/ form of the call."""
-    return "/MultiCluster/" in documented()[name].path
+    return "/MultiCluster/" in documented()[name][1]
 
 
 def at(name: str, multicluster: bool = False) -> tuple[str, str]:
     """Method and request target of the call, with sample arguments."""
-    doc = documented()[name]
-    prefix = "/ctrl/1.0/MultiCluster/" if multicluster else "/ctrl/1.0/"
-    return doc.method, prefix + doc.query.format(**ARGUMENTS)
+    method, path = documented()[name]
+    path = path.replace("/MultiCluster/", "/").format(**ARGUMENTS)
+    return method, path.replace("/ctrl/1.0/", "/ctrl/1.0/MultiCluster/") if multicluster else path
 
 
 def checked(api: spapi.Api, name: str, *arguments, **options):

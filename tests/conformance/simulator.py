@@ -104,6 +104,10 @@ class Simulator:
     def switch(self, name: str, value: str):
         self.control("switch", "set", f"{name}={value}")
 
+    def switches(self) -> dict[str, str]:
+        """All switches and what they are set to."""
+        return json.loads(self.control("switch", "list"))
+
     def fault(self, call: str, kind: str, *parameters: str, count: int = 1, skip: int = 0):
         self.control("fault", "set", call, kind, *parameters, "--count", count, "--skip", skip)
 

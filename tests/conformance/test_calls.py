@@ -56,10 +56,9 @@ def test_every_served_call_is_covered(wire):
 
 
 def test_every_multicluster_form_is_served(wire):
-    """A call the bindings send with MultiCluster/ is served in that form, too."""
-    for name in calls.SERVED:
-        reply = wire.request(*calls.at(name, multicluster=True))
-        assert is_unknown(reply) != calls.has_multicluster(name), name
+    """Exactly the calls that the bindings send with MultiCluster/ are served in that form, too."""
+    served = {name for name in calls.SERVED if not is_unknown(wire.request(*calls.at(name, multicluster=True)))}
+    assert served == {name for name in calls.SERVED if calls.has_multicluster(name)}
 
 
 @covers("volumeCreate", "volumeList")

@@ -56,9 +56,9 @@ class Wire:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
         with contextlib.closing(connection):
             connection.request(method, target, body, sent)
-            reply = connection.getresponse()
-            names = {name.lower(): value for name, value in reply.getheaders()}
-            return Reply(f"1.{reply.version - 10}", reply.status, names, reply.read())
+            with connection.getresponse() as reply:
+                names = {name.lower(): value for name, value in reply.getheaders()}
+                return Reply(f"1.{reply.version - 10}", reply.status, names, reply.read())
 
     def get(self, call, **more) -> Reply:
         return self.request("GET", f"{API}/{call}", **more)
