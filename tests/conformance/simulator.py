@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from storpool import spapi
 
 from devices import Host
+from waiting import wait_until
 from wire import Wire
 
 PROGRAM = os.environ.get("STORPOOL_SIM", "storpool-sim")
@@ -114,6 +115,10 @@ class Simulator:
     def requests(self, since: int = 0) -> list[dict]:
         """The request log, oldest first."""
         return json.loads(self.control("requests", "--since", since))
+
+    def wait_for_requests(self, since: int, count: int):
+        """Until so many requests have been answered."""
+        wait_until(lambda: len(self.requests(since)) >= count, f"{count} requests")
 
     def violations(self) -> list[dict]:
         """What the monitor saw: volumes open for writing at two clients."""
