@@ -21,7 +21,7 @@ from devices import Host
 from waiting import wait_until
 from wire import Wire
 
-PROGRAM = os.environ.get("STORPOOL_SIM", "storpool-sim")
+PROGRAM = os.environ.get("SPVIRT_SIMULATOR", "storpool-sim")
 START = 10.0
 STOP = 10.0
 MIB = 1 << 20

@@ -79,6 +79,17 @@ def test_rights_are_raised_and_lowered(sim, volume, host, first, then, read_only
             assert os.pwrite(descriptor, b"x" * 512, 0) == 512
 
 
+def test_lowered_rights_do_not_stick_to_the_next_device(sim, volume, host):
+    """A loop device keeps a read-only flag that was set on it; whoever gets it next may write all the same."""
+    sim.reassign(RW)
+    sim.reassign(RO)
+    sim.reassign(DETACH)
+    sim.volume("next")
+    sim.reassign({"volume": "next", "rw": [1]})
+    with opened(host.by_name("next"), os.O_WRONLY) as descriptor:
+        assert os.pwrite(descriptor, b"x" * 512, 0) == 512
+
+
 def test_rights_are_raised_under_an_open_device(sim, volume, host):
     sim.reassign(RO)
     with opened(host.by_name("vol")):

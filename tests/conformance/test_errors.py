@@ -3,9 +3,13 @@
 
 """Errors and broken connections as the official bindings experience them, and each scripted fault."""
 
+import ast
 import http.client
+import re
 import socket
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import simplejson
@@ -14,13 +18,23 @@ from storpool import spapi
 
 import devices
 from calls import checked
-from simulator import elapsed
+from simulator import PROGRAM, elapsed
 from waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
 def volume(sim):
     return sim.volume("vol")
+
+
+def test_every_kind_of_fault_is_seen_here():
+    """What `storpool-sim fault set --help` lists, the tests of this file set."""
+    text = subprocess.run([PROGRAM, "fault", "set", "--help"], capture_output=True, text=True, check=True).stdout
+    listed = set(re.findall(r"^  ([a-z-]+)(?: .*)?  +[^ ]", text.partition("Kinds")[2], re.MULTILINE))
+    source = ast.parse(Path(__file__).read_text(encoding="utf-8"))
+    constants = {node.value for node in ast.walk(source) if isinstance(node, ast.Constant)}
+    assert len(listed) > 15
+    assert listed <= constants
 
 
 def calls_of(sim, name):
