@@ -77,11 +77,12 @@ class Simulator:
             if self.process is not None:
                 status = self.stop()
                 assert status == 0, f"storpool-sim ended with {status}"
-            # One that was killed on purpose leaves devices; its successor frees them.
-            if self.loop_devices():
+            elif self.loop_devices():
+                # It was killed on purpose: its successor frees what it left.
                 self.start()
                 self.stop()
-        assert not self.loop_devices(), "loop devices are left behind"
+        # The kernel frees a device that somebody (udev) looks at when it is closed.
+        wait_until(lambda: not self.loop_devices(), "no loop device is left behind")
 
     def control(self, *arguments) -> str:
         """Runs a command of storpool-sim against this server; returns what it prints."""

@@ -123,6 +123,12 @@ def test_open_device_is_not_detached(sim, volume, host, api):
     assert sim.reassign(DETACH).data["ok"] is True
 
 
+def test_a_device_that_is_only_named_is_not_open(sim, volume, host):
+    sim.reassign(RW)
+    with opened(host.by_name("vol"), os.O_PATH):
+        assert sim.reassign(DETACH).data["ok"] is True
+
+
 def test_open_at_one_host_does_not_hold_another(sim, volume, host, other):
     sim.reassign({"volume": "vol", "rw": [1, 2]})
     with opened(host.by_name("vol")):
