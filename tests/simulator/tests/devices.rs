@@ -310,3 +310,52 @@ fn snapshots_and_clones_have_the_content_of_then() {
         assert_eq!(head(&format!("storpool/{name}")), expected, "{name}");
     }
 }
+
+#[test]
+fn open_questions_are_answered_as_switched() {
+    let sim = Sim::start(&["--switch=forced-open=node-stays", "--switch=down-detach=busy"]);
+    sim.volume("v");
+    sim.reassign(json!({"volume": "v", "rw": [1]})).unwrap();
+    let open = File::open(sim.dev(1, "storpool/v")).unwrap();
+    sim.reassign(json!({"volume": "v", "detach": "all", "force": true}))
+        .unwrap();
+    assert_eq!(sim.entries(1).len(), 3);
+    drop(open);
+    until("the closed device is gone", || {
+        sim.entries(1).is_empty() && sim.loops() == 0
+    });
+    sim.reassign(json!({"volume": "v", "rw": [1]})).unwrap();
+    sim.control("POST", "client", json!({"id": 1, "up": false}));
+    assert_eq!(
+        sim.reassign(json!({"volume": "v", "detach": [1]})).unwrap_err().0,
+        "busy"
+    );
+    assert_eq!(sim.entries(1).len(), 3);
+    sim.reassign(json!({"volume": "v", "detach": [1], "force": true}))
+        .unwrap();
+    until("the device is gone", || sim.loops() == 0);
+}
+
+#[test]
+fn deleting_what_is_attached() {
+    let sim = Sim::start(&[]);
+    let delete = |how: Value| sim.api("POST", "VolumeDelete/v", how).map_err(|e| e.0);
+    for how in ["detach", "detachForce"] {
+        sim.volume("v");
+        sim.reassign(json!({"volume": "v", "rw": [1]})).unwrap();
+        assert_eq!(delete(Value::Null), Err("busy".to_owned()));
+        let open = File::open(sim.dev(1, "storpool/v")).unwrap();
+        if how == "detach" {
+            assert_eq!(delete(json!({"onAttached": how})), Err("busy".to_owned()));
+            assert_eq!(sim.entries(1).len(), 3);
+            drop(open);
+        }
+        delete(json!({"onAttached": how})).unwrap();
+        assert!(sim.entries(1).is_empty());
+        assert_eq!(delete(Value::Null), Err("objectDoesNotExist".to_owned()));
+    }
+    assert_eq!(
+        delete(json!({"onAttached": "maybe"})),
+        Err("invalidParam".to_owned())
+    );
+}
