@@ -7,15 +7,41 @@ from storpool import spapi
 
 # Python names of the calls that the simulator serves.
 SERVED = frozenset(
-    """
-    volumesList volumeList volumeDescribe volumeInfo volumesStatus volumesQuickStatus volumesSpace volumeListSnapshots
-    volumeCreate volumeUpdate volumeDelete volumeRevert
-    snapshotsList snapshotList snapshotDescribe snapshotInfo snapshotsSpace
-    snapshotCreate snapshotCreateGroup snapshotUpdate snapshotDelete snapshotDeleteById
-    volumeTemplatesList volumeTemplateDescribe volumeTemplateCreate volumeTemplateUpdate volumeTemplateDelete
-    attachmentsList volumesReassign volumesReassignWait
-    servicesList clientsConfigDump clientConfigWait
-    """.split()
+    [
+        "volumesList",
+        "volumeList",
+        "volumeDescribe",
+        "volumeInfo",
+        "volumesStatus",
+        "volumesQuickStatus",
+        "volumesSpace",
+        "volumeListSnapshots",
+        "volumeCreate",
+        "volumeUpdate",
+        "volumeDelete",
+        "volumeRevert",
+        "snapshotsList",
+        "snapshotList",
+        "snapshotDescribe",
+        "snapshotInfo",
+        "snapshotsSpace",
+        "snapshotCreate",
+        "snapshotCreateGroup",
+        "snapshotUpdate",
+        "snapshotDelete",
+        "snapshotDeleteById",
+        "volumeTemplatesList",
+        "volumeTemplateDescribe",
+        "volumeTemplateCreate",
+        "volumeTemplateUpdate",
+        "volumeTemplateDelete",
+        "attachmentsList",
+        "volumesReassign",
+        "volumesReassignWait",
+        "servicesList",
+        "clientsConfigDump",
+        "clientConfigWait",
+    ]
 )
 
 # A value for each argument that can stand in a path.

@@ -14,7 +14,6 @@ pytest.register_assert_rewrite("waiting", "wire", "simulator")
 
 from simulator import Simulator  # noqa: E402 (they must be registered before they are imported)
 
-
 # A polite end, wherever a test stands: fixtures are torn down, the simulator frees its devices.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -62,7 +61,10 @@ def other(sim):
 @pytest.fixture
 def this_host(sim, host):
     """Makes this machine client 1: /dev/storpool*, /etc/storpool.conf."""
-    links = {Path("/dev/storpool"): host.root / "storpool", Path("/dev/storpool-byid"): host.root / "storpool-byid"}
+    links = {
+        Path("/dev/storpool"): host.root / "storpool",
+        Path("/dev/storpool-byid"): host.root / "storpool-byid",
+    }
     conf = Path("/etc/storpool.conf")
     for link, target in links.items():
         link.symlink_to(target)

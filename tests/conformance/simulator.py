@@ -157,7 +157,7 @@ class Simulator:
         def run():
             try:
                 future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 (it is handed on)
+            except BaseException as error:
                 future.set_exception(error)
 
         threading.Thread(target=run, daemon=True).start()

@@ -9,7 +9,6 @@ import os
 import time
 
 import pytest
-
 from storpool import spapi
 from storpool.spopenstack import AttachDB
 

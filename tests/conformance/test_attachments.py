@@ -21,10 +21,16 @@ BODIES = {
     "reassign array": ("VolumesReassign", lambda items: items),
     "wait object": ("VolumesReassignWait", lambda items: {"reassign": items}),
     "wait array": ("VolumesReassignWait", lambda items: items),
-    "multicluster": ("MultiCluster/VolumesReassignWait", lambda items: {"reassign": items, "attachTimeout": 20}),
+    "multicluster": (
+        "MultiCluster/VolumesReassignWait",
+        lambda items: {"reassign": items, "attachTimeout": 20},
+    ),
     "multicluster array": ("MultiCluster/VolumesReassign", lambda items: items),
     "remote": ("RemoteCommand/{cluster}/VolumesReassignWait", lambda items: items),
-    "remote multicluster": ("RemoteCommand/~{id}/MultiCluster/VolumesReassignWait", lambda items: {"reassign": items}),
+    "remote multicluster": (
+        "RemoteCommand/~{id}/MultiCluster/VolumesReassignWait",
+        lambda items: {"reassign": items},
+    ),
 }
 
 
@@ -84,7 +90,10 @@ def test_transient_snapshot_cannot_be_attached(sim, wire):
 def test_deleted_snapshot_cannot_be_attached(sim, wire):
     sim.snapshot("vol", "snap")
     assert wire.post("SnapshotDelete/snap").data["ok"]
-    assert sim.reassign({"snapshot": "*snap", "ro": [1]}).error["name"] in ("invalidParam", "objectDoesNotExist")
+    assert sim.reassign({"snapshot": "*snap", "ro": [1]}).error["name"] in (
+        "invalidParam",
+        "objectDoesNotExist",
+    )
 
 
 def test_1024_attachments_and_no_more(sim, wire):

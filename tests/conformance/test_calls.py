@@ -48,7 +48,7 @@ def is_unknown(reply):
 def test_every_served_call_is_covered(wire):
     """What the simulator answers, what we say it serves, and what is tested here are one set."""
     documented = calls.documented()
-    assert calls.SERVED <= set(documented)
+    assert set(documented) >= calls.SERVED
     # A volume, snapshot, template that is not there is not an unknown call.
     served = {name for name in documented if not is_unknown(wire.request(*calls.at(name)))}
     assert served == calls.SERVED
@@ -57,13 +57,17 @@ def test_every_served_call_is_covered(wire):
 
 def test_every_multicluster_form_is_served(wire):
     """Exactly the calls that the bindings send with MultiCluster/ are served in that form, too."""
-    served = {name for name in calls.SERVED if not is_unknown(wire.request(*calls.at(name, multicluster=True)))}
+    served = {
+        name for name in calls.SERVED if not is_unknown(wire.request(*calls.at(name, multicluster=True)))
+    }
     assert served == {name for name in calls.SERVED if calls.has_multicluster(name)}
 
 
 @covers("volumeCreate", "volumeList")
 def test_volume_create(api):
-    done = checked(api, "volumeCreate", {"name": "vol", "size": 16 * MIB, "replication": 2, "tags": {"virt": "kvm"}})
+    done = checked(
+        api, "volumeCreate", {"name": "vol", "size": 16 * MIB, "replication": 2, "tags": {"virt": "kvm"}}
+    )
     assert done.ok and done.generation > 0
     (volume,) = checked(api, "volumeList", "vol")
     assert (volume.name, volume.size, volume.replication) == ("vol", 16 * MIB, 2)
@@ -153,12 +157,16 @@ def test_volume_delete(api, volume):
 
 @covers("volumeRevert")
 @pytest.mark.parametrize("revert_size", [False, True])
-def test_volume_revert(sim, host, snapshot, revert_size):
+def test_volume_revert(sim, snapshot, revert_size):
     api = sim.bindings()
     checked(api, "volumeUpdate", "vol", {"size": 32 * MIB})
     body = {"toSnapshot": "snap"} | ({"revertSize": True} if revert_size else {})
     # The 7.3.0 bindings do not know revertSize and drop it: the second form goes past them.
-    done = sim.wire.post("VolumeRevert/vol", body).data if revert_size else checked(api, "volumeRevert", "vol", body).to_json()
+    done = (
+        sim.wire.post("VolumeRevert/vol", body).data
+        if revert_size
+        else checked(api, "volumeRevert", "vol", body).to_json()
+    )
     assert done["ok"]
     (record,) = checked(api, "volumeList", "vol")
     assert (record.parentName, record.size) == ("snap", 16 * MIB if revert_size else 32 * MIB)
@@ -202,7 +210,11 @@ def test_group_snapshot(api, sim, volume):
 @covers("snapshotUpdate")
 @pytest.mark.parametrize(
     ("change", "seen"),
-    [({"rename": "new"}, {"name": "new"}), ({"tags": {"a": "b"}}, {"tags": {"a": "b"}}), ({"replication": 1}, {"replication": 1})],
+    [
+        ({"rename": "new"}, {"name": "new"}),
+        ({"tags": {"a": "b"}}, {"tags": {"a": "b"}}),
+        ({"replication": 1}, {"replication": 1}),
+    ],
 )
 def test_snapshot_update(api, snapshot, change, seen):
     assert checked(api, "snapshotUpdate", "snap", change).ok
@@ -253,7 +265,9 @@ def test_templates(api):
 @pytest.mark.parametrize("call", ["volumesReassign", "volumesReassignWait"])
 def test_attach_and_detach(api, sim, snapshot, volume, call):
     def reassign(items):
-        return checked(api, call, items if call == "volumesReassign" else {"reassign": items, "attachTimeout": 5})
+        return checked(
+            api, call, items if call == "volumesReassign" else {"reassign": items, "attachTimeout": 5}
+        )
 
     before = checked(api, "clientsConfigDump")[0].generation
     done = reassign([{"volume": "vol", "rw": [1]}, {"snapshot": "snap", "ro": [1, 2]}])

@@ -59,7 +59,9 @@ def test_two_hosts_see_the_same_bytes(sim, volume, host, other):
         assert os.pread(descriptor, 4096, 8192) == block
 
 
-@pytest.mark.parametrize(("first", "then", "read_only"), [(RO, RW, False), (RW, RO, True), (RO, RO, True), (RW, RW, False)])
+@pytest.mark.parametrize(
+    ("first", "then", "read_only"), [(RO, RW, False), (RW, RO, True), (RO, RO, True), (RW, RW, False)]
+)
 def test_rights_are_raised_and_lowered(sim, volume, host, first, then, read_only):
     sim.reassign(first)
     before = devices.number(host.by_name("vol"))
@@ -170,7 +172,7 @@ def test_rw_with_detach_all_takes_over(sim, volume, host, other):
 def test_rw_with_detach_all_is_refused_while_open_elsewhere(sim, volume, host, other):
     sim.reassign({"volume": "vol", "rw": [2]})
     with opened(other.by_name("vol")):
-        assert "'vol' is open at client 2" == sim.reassign({**RW, "detach": "all"}).error["descr"]
+        assert sim.reassign({**RW, "detach": "all"}).error["descr"] == "'vol' is open at client 2"
         assert sim.attachments() == [("vol", 2, "rw")]
         assert host.names() == set()
         assert sim.reassign({**RW, "detach": "all", "force": True}).data["ok"]
@@ -192,7 +194,7 @@ def test_rename_moves_the_name_link(sim, volume, host, wire):
         assert wire.post("VolumeUpdate/vol", {"rename": "new"}).data["ok"]
         wire.get("ClientConfigWait/1")
         assert (host.names(), host.ids()) == ({"new"}, {volume})
-        assert "'new' is open at client 1" == sim.reassign({"volume": "new", "detach": [1]}).error["descr"]
+        assert sim.reassign({"volume": "new", "detach": [1]}).error["descr"] == "'new' is open at client 1"
     assert sim.attachments() == [("new", 1, "rw")]
     assert wire.get("Volume/vol").error["name"] == "objectDoesNotExist"
 

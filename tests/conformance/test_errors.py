@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import simplejson
-
 from storpool import spapi
 
 import devices
@@ -29,7 +28,9 @@ def volume(sim):
 
 def test_every_kind_of_fault_is_seen_here():
     """What `storpool-sim fault set --help` lists, the tests of this file set."""
-    text = subprocess.run([PROGRAM, "fault", "set", "--help"], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [PROGRAM, "fault", "set", "--help"], capture_output=True, text=True, check=True
+    ).stdout
     listed = set(re.findall(r"^  ([a-z-]+)(?: .*)?  +[^ ]", text.partition("Kinds")[2], re.MULTILINE))
     source = ast.parse(Path(__file__).read_text(encoding="utf-8"))
     constants = {node.value for node in ast.walk(source) if isinstance(node, ast.Constant)}
@@ -102,7 +103,11 @@ def test_bindings_do_not_retry_what_is_final(sim, api):
     sim.fault("VolumesList", "error", "name=insufficientResources", "descr=no space", "status=507")
     with pytest.raises(spapi.ApiError) as caught:
         api.volumesList()
-    assert (caught.value.status, caught.value.name, caught.value.desc) == (507, "insufficientResources", "no space")
+    assert (caught.value.status, caught.value.name, caught.value.desc) == (
+        507,
+        "insufficientResources",
+        "no space",
+    )
     assert len(calls_of(sim, "VolumesList")) == 1
 
 
@@ -183,7 +188,7 @@ def test_drip(sim, api):
     assert elapsed(started) > 0.02
 
 
-@pytest.mark.parametrize("parameters", [[], ["text="], ["text={\"data\":"]])
+@pytest.mark.parametrize("parameters", [[], ["text="], ['text={"data":']])
 def test_garbage(sim, api, parameters):
     """What is not JSON escapes from the bindings as it is, and is not tried again."""
     sim.fault("VolumesList", "garbage", *parameters)
@@ -215,7 +220,9 @@ def test_huge(sim, wire):
     assert len(wire.get("AttachmentsList").body) > 2 << 20
     sim.fault("AttachmentsList", "huge")
     with socket.create_connection((wire.host, wire.port), timeout=10) as connection:
-        connection.sendall(f"GET /ctrl/1.0/AttachmentsList HTTP/1.0\r\nAuthorization: Storpool v1:{sim.token}\r\n\r\n".encode())
+        connection.sendall(
+            f"GET /ctrl/1.0/AttachmentsList HTTP/1.0\r\nAuthorization: Storpool v1:{sim.token}\r\n\r\n".encode()
+        )
         got = 0
         while got < 8 << 20:
             part = connection.recv(1 << 20)

@@ -6,9 +6,8 @@
 import os
 import time
 
-import pytest
-
 import os_brick.privileged
+import pytest
 from os_brick import exception
 from os_brick.initiator.connectors.storpool import StorPoolConnector
 
@@ -60,11 +59,18 @@ def test_what_goes_over_the_wire(sim, volume, connector):
     since = sim.requests()[-1]["seq"]
     info = connector.connect_volume(properties())
     connector.disconnect_volume(properties(), info)
-    seen = [(r["method"], r["target"].removeprefix("/ctrl/1.0/MultiCluster/"), r["body"]) for r in sim.requests(since)]
+    seen = [
+        (r["method"], r["target"].removeprefix("/ctrl/1.0/MultiCluster/"), r["body"])
+        for r in sim.requests(since)
+    ]
     assert seen == [
         ("POST", "VolumesReassignWait", '{"reassign": [{"volume": "%s", "rw": ["1"]}]}' % VOLUME),
         ("GET", f"VolumeGetInfo/{VOLUME}", ""),
-        ("POST", "VolumesReassignWait", '{"reassign": [{"volume": "~%s", "detach": ["1"], "force": false}]}' % volume),
+        (
+            "POST",
+            "VolumesReassignWait",
+            '{"reassign": [{"volume": "~%s", "detach": ["1"], "force": false}]}' % volume,
+        ),
     ]
 
 

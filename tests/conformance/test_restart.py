@@ -103,7 +103,11 @@ def test_ends_while_a_call_waits(sim):
 
 def test_one_state_folder_one_process(sim):
     done = subprocess.run(
-        [PROGRAM, "serve", "--state", sim.state, "--listen", "127.0.0.1:0"], capture_output=True, text=True, timeout=10, check=False
+        [PROGRAM, "serve", "--state", sim.state, "--listen", "127.0.0.1:0"],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
     )
     assert done.returncode != 0 and "in use" in done.stderr and not done.stdout
 
@@ -113,7 +117,13 @@ def test_options_of_serve(tmp_path):
     sim, log = Simulator(tmp_path / "cluster"), tmp_path / "requests"
     root = sim.host(7).root
     root.mkdir()
-    options = [f"--client=7={root}", "--client=8", "--cluster-id=loc.clu", "--cluster-name=Lab", f"--request-log={log}"]
+    options = [
+        f"--client=7={root}",
+        "--client=8",
+        "--cluster-id=loc.clu",
+        "--cluster-name=Lab",
+        f"--request-log={log}",
+    ]
     with sim.running(*options):
         assert sim.volume("vol").startswith("loc.clu.")
         assert set(sim.wire.get("ServicesList").data["clients"]) == {"7", "8"}

@@ -89,7 +89,16 @@ def test_reassign_takes_an_array_only(wire, body):
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b'{"reassign":[}', b"nonsense", b'[{"volume":"vol","rw":[1]}', b"\xff\xfe", b"{}{}", b"{'reassign':[]}"]
+    "body",
+    [
+        b"{",
+        b'{"reassign":[}',
+        b"nonsense",
+        b'[{"volume":"vol","rw":[1]}',
+        b"\xff\xfe",
+        b"{}{}",
+        b"{'reassign':[]}",
+    ],
 )
 def test_not_json(sim, wire, body):
     assert refused(wire.post("VolumesReassignWait", body), "jsonError")
@@ -98,7 +107,9 @@ def test_not_json(sim, wire, body):
 
 def test_a_body_encoded_twice_is_refused(sim, wire):
     """B1: what os-brick sends when it tries a POST again: a JSON string with JSON in it."""
-    reply = wire.post("VolumesReassignWait", b'"{\\"reassign\\": [{\\"volume\\": \\"vol\\", \\"rw\\": [1]}]}"')
+    reply = wire.post(
+        "VolumesReassignWait", b'"{\\"reassign\\": [{\\"volume\\": \\"vol\\", \\"rw\\": [1]}]}"'
+    )
     assert reply.error["name"] in ("invalidParam", "jsonError")
     assert sim.attachments() == []
 
@@ -132,7 +143,16 @@ def test_bad_create(wire, body):
 
 
 @pytest.mark.parametrize(
-    "body", [{"size": 512}, {"size": 1024, "sizeAdd": 512}, {"rename": "a@b"}, {"rename": None}, {"name": "x"}, {"shrinkOk": "yes"}, []]
+    "body",
+    [
+        {"size": 512},
+        {"size": 1024, "sizeAdd": 512},
+        {"rename": "a@b"},
+        {"rename": None},
+        {"name": "x"},
+        {"shrinkOk": "yes"},
+        [],
+    ],
 )
 def test_bad_update(wire, body):
     assert refused(wire.post("VolumeUpdate/vol", body))
@@ -170,7 +190,8 @@ def test_bad_other_calls(wire, call, body):
 
 @pytest.mark.parametrize("prefix", ["", "MultiCluster/"])
 @pytest.mark.parametrize(
-    ("member", "value"), [("onRemoteAttached", "export"), ("onRemoteAttached", "fail"), ("mcMode", "move"), ("mcMode", "export")]
+    ("member", "value"),
+    [("onRemoteAttached", "export"), ("onRemoteAttached", "fail"), ("mcMode", "move"), ("mcMode", "export")],
 )
 def test_members_for_multicluster_calls(sim, wire, prefix, member, value):
     reply = sim.reassign({"volume": "vol", "rw": [1], member: value}, call=f"{prefix}VolumesReassignWait")

@@ -45,7 +45,10 @@ def test_every_setting_is_covered(sim):
 def test_unknown_settings_are_refused(sim):
     for pair in ("nosuch=yes", "batch=maybe", "batch"):
         done = subprocess.run(
-            [PROGRAM, "switch", "set", pair, "--server", f"127.0.0.1:{sim.port}"], capture_output=True, text=True, check=False
+            [PROGRAM, "switch", "set", pair, "--server", f"127.0.0.1:{sim.port}"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode != 0 and done.stderr
 
@@ -167,7 +170,9 @@ def forced_detach_leaves_the_node(sim):
         sim.reassign({**DETACH, "force": True})
         assert sim.attachments() == []
         assert devices.is_block(host.root / "sp-0")
-    wait_until(lambda: host.nodes() == set() and not sim.loop_devices(), "node and device go when it is closed")
+    wait_until(
+        lambda: host.nodes() == set() and not sim.loop_devices(), "node and device go when it is closed"
+    )
 
 
 @answer("pos-on-change=same", "pos-on-change=new")

@@ -6,12 +6,9 @@
 import json
 
 import pytest
-
 from storpool import spapi
 
 from calls import checked
-
-GET = "GET /ctrl/1.0/VolumesList HTTP/{version}\r\n{headers}\r\n"
 
 
 def by_hand(wire, version="1.0", headers="", method_and_target="GET /ctrl/1.0/VolumesList", body=b""):
@@ -23,7 +20,10 @@ def by_hand(wire, version="1.0", headers="", method_and_target="GET /ctrl/1.0/Vo
     return status, {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}, body
 
 
-@pytest.mark.parametrize(("version", "headers"), [("1.0", ""), ("1.1", "Host: x\r\n"), ("1.1", "Host: x\r\nConnection: keep-alive\r\n")])
+@pytest.mark.parametrize(
+    ("version", "headers"),
+    [("1.0", ""), ("1.1", "Host: x\r\n"), ("1.1", "Host: x\r\nConnection: keep-alive\r\n")],
+)
 def test_reply_and_close(wire, version, headers):
     """Both versions; the server closes after one reply (or the raw read would not end)."""
     status, names, body = by_hand(wire, version, headers)
@@ -35,7 +35,9 @@ def test_reply_and_close(wire, version, headers):
     assert envelope["data"] == [] and isinstance(envelope["generation"], int)
 
 
-@pytest.mark.parametrize("content_type", [None, "application/json", "application/x-www-form-urlencoded", "text/plain"])
+@pytest.mark.parametrize(
+    "content_type", [None, "application/json", "application/x-www-form-urlencoded", "text/plain"]
+)
 def test_content_type_does_not_matter(sim, wire, content_type):
     headers = {"Content-Type": content_type} if content_type else {}
     assert wire.post("VolumeCreate", {"name": "vol", "size": 512}, headers=headers).data["ok"]
@@ -135,7 +137,9 @@ def test_attached_snapshot_with_at_is_none_to_the_bindings(sim, api, wire):
 def test_bindings_strip_nulls(sim, api):
     """What a caller leaves out never stands on the wire as null."""
     api.volumeCreate({"name": "vol", "size": 512, "template": None, "tags": {"a": "b"}, "bw": None})
-    api.volumesReassignWait({"reassign": [{"volume": "vol", "rw": [1], "ro": None, "detach": None}], "attachTimeout": None})
+    api.volumesReassignWait(
+        {"reassign": [{"volume": "vol", "rw": [1], "ro": None, "detach": None}], "attachTimeout": None}
+    )
     bodies = [json.loads(r["body"]) for r in sim.requests() if r["method"] == "POST"]
     assert bodies == [
         {"name": "vol", "size": 512, "tags": {"a": "b"}},
@@ -150,14 +154,27 @@ def test_query_string_is_not_part_of_the_name(wire, query):
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-@pytest.mark.parametrize("target", ["/", "/ctrl/1.0/", "/ctrl/1.0/NoSuchCall", "/ctrl/2.0/VolumesList", "/ctrl/1.0/Volume", "/ctrl/1.0/VolumesList/x"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/ctrl/1.0/",
+        "/ctrl/1.0/NoSuchCall",
+        "/ctrl/2.0/VolumesList",
+        "/ctrl/1.0/Volume",
+        "/ctrl/1.0/VolumesList/x",
+    ],
+)
 def test_unknown_targets(wire, version, target):
     status, _, body = by_hand(wire, version, "Host: x\r\n", f"GET {target}")
     assert status.split()[1] == "404"
     assert json.loads(body)["error"]["name"]
 
 
-@pytest.mark.parametrize(("method", "call"), [("GET", "VolumeCreate"), ("POST", "VolumesList"), ("DELETE", "Volume/vol"), ("PUT", "VolumeCreate")])
+@pytest.mark.parametrize(
+    ("method", "call"),
+    [("GET", "VolumeCreate"), ("POST", "VolumesList"), ("DELETE", "Volume/vol"), ("PUT", "VolumeCreate")],
+)
 def test_wrong_method(wire, method, call):
     reply = wire.request(method, f"/ctrl/1.0/{call}", b"" if method != "GET" else None)
     assert reply.status in (404, 405) and reply.error["name"]
@@ -179,12 +196,12 @@ def test_request_log_is_verbatim(sim, wire):
     body = b' { "name" : "vol","size":512 } '
     wire.request("POST", "/ctrl/1.0/MultiCluster/VolumeCreate", body, headers={"X-Odd": "  Value "})
     entry = sim.requests()[-1]
-    assert (entry["method"], entry["target"], entry["body"]) == ("POST", "/ctrl/1.0/MultiCluster/VolumeCreate", body.decode())
+    assert (entry["method"], entry["target"], entry["body"]) == (
+        "POST",
+        "/ctrl/1.0/MultiCluster/VolumeCreate",
+        body.decode(),
+    )
     assert (entry["call"], entry["status"], entry["error"]) == ("VolumeCreate", 200, None)
-    headers = {name: value for name, value in entry["headers"]}
+    headers = dict(entry["headers"])
     assert headers["X-Odd"].strip() == "Value"
     assert headers["Content-Length"] == str(len(body))
-
-
-def test_loopback_only(sim):
-    assert sim.host_name == "127.0.0.1"
