@@ -118,7 +118,7 @@ impl Host {
         let _ = self
             .exec(&[
                 "ln",
-                "-s",
+                "-sfn",
                 "/usr/sbin/spvirt-hook",
                 "/etc/libvirt/hooks/qemu.d/50-storpool",
             ])

@@ -3,6 +3,8 @@
 
 //! The command line.
 
+#![allow(clippy::doc_markdown, reason = "these comments are the help text")]
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 

@@ -104,7 +104,8 @@ pub struct Fault {
     #[serde(default)]
     pub skip: u64,
     /// What it does.
-    pub fault: Kind,
+    #[serde(rename = "fault")]
+    pub kind: Kind,
 }
 
 #[derive(Default)]
@@ -170,7 +171,7 @@ impl Faults {
                 continue;
             }
             fault.count = fault.count.map(|n| n.saturating_sub(1));
-            hit = Some(fault.fault.clone());
+            hit = Some(fault.kind.clone());
             break;
         }
         queue.faults.retain(|f| f.count != Some(0));
@@ -183,7 +184,7 @@ impl Faults {
         let entered = queue.released;
         let until = ms.map(|ms| Instant::now() + Duration::from_millis(ms));
         while queue.released == entered {
-            let left = until.map_or(Duration::from_secs(3600), |u| {
+            let left = until.map_or(Duration::from_hours(1), |u| {
                 u.saturating_duration_since(Instant::now())
             });
             if left.is_zero() {
@@ -202,13 +203,13 @@ impl Faults {
 mod tests {
     use super::*;
 
-    fn fault(call: &str, count: Option<u64>, skip: u64, fault: Kind) -> Fault {
+    fn fault(call: &str, count: Option<u64>, skip: u64, kind: Kind) -> Fault {
         Fault {
             id: 0,
             call: call.to_owned(),
             count,
             skip,
-            fault,
+            kind,
         }
     }
 

@@ -22,7 +22,7 @@ use crate::request_log::Entry;
 use crate::sim::Sim;
 
 /// Longest wait for a peer that sends nothing or reads nothing.
-const PEER_PATIENCE: Duration = Duration::from_secs(120);
+const PEER_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Accepts connections for ever.
 pub fn accept(listener: &TcpListener, sim: &Arc<Sim>) {

@@ -23,6 +23,9 @@ use crate::monitor::Violations;
 use crate::request_log::RequestLog;
 use crate::switches::Switches;
 
+/// Which synthetic attachments: how many, with cluster, with global id.
+pub type FillForm = (u32, bool, bool);
+
 /// What the lock protects.
 pub struct Core {
     /// The configuration.
@@ -50,8 +53,8 @@ pub struct Sim {
     pub violations: Violations,
     /// Delay of every reply, in ms.
     pub latency_ms: AtomicU64,
-    /// Text of the synthetic attachments: (count, form) and text.
-    pub fill: Mutex<Option<((u32, bool, bool), Arc<str>)>>,
+    /// Text of the synthetic attachments.
+    pub fill: Mutex<Option<(FillForm, Arc<str>)>>,
     /// Token that callers must bring; none: all are welcome.
     pub token: Option<String>,
     /// When this process started.

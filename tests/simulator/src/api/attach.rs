@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! Attachments: the list, and VolumesReassign(Wait).
+//! Attachments: the list, and `VolumesReassign(Wait)`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -17,7 +17,7 @@ use crate::sim::{Core, Sim};
 
 type Answer = Result<Data, ApiError>;
 
-/// AttachmentsList
+/// `AttachmentsList`
 pub fn list(sim: &Arc<Sim>, call: &Call) -> Answer {
     let (mut text, form) = {
         let core = sim.lock();
@@ -46,12 +46,12 @@ pub fn list(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(Data::Text(text))
 }
 
-/// VolumesReassign
+/// `VolumesReassign`
 pub fn reassign(sim: &Arc<Sim>, call: &Call) -> Answer {
     apply(sim, requests::body(call.body)?, call, false)
 }
 
-/// VolumesReassignWait
+/// `VolumesReassignWait`
 pub fn reassign_wait(sim: &Arc<Sim>, call: &Call) -> Answer {
     apply(sim, requests::body(call.body)?, call, true)
 }

@@ -3,6 +3,11 @@
 
 //! The API's calls: from method and target to the payload.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "the table of calls has one signature for all"
+)]
+
 mod attach;
 mod objects;
 mod services;
@@ -39,9 +44,9 @@ impl From<Value> for Data {
 pub struct Call<'a> {
     /// The object in the path.
     pub arg: Option<&'a str>,
-    /// A MultiCluster call.
+    /// A `MultiCluster` call.
     pub mc: bool,
-    /// A MultiCluster/AllClusters call.
+    /// A `MultiCluster/AllClusters` call.
     pub all_clusters: bool,
     /// Request body.
     pub body: &'a [u8],
@@ -201,7 +206,7 @@ pub fn perform(
     })
 }
 
-/// The form of a MultiCluster/AllClusters reply, with the one cluster there is.
+/// The form of a `MultiCluster/AllClusters` reply, with the one cluster there is.
 fn every_cluster(cluster: &Cluster, data: Data) -> Data {
     let inner = match data {
         Data::Json(value) => value.to_string(),

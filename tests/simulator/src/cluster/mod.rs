@@ -114,7 +114,7 @@ pub struct Attachment {
     pub rights: Rights,
     /// Position, which is the N of `sp-N`.
     pub pos: u16,
-    /// Not shown in AttachmentsList until its client is up.
+    /// Not shown in `AttachmentsList` until its client is up.
     pub unseen: bool,
     /// The device does not appear before this moment.
     #[serde(skip)]
@@ -138,6 +138,10 @@ pub struct Template {
 pub type Attached = BTreeMap<u16, BTreeMap<u64, Attachment>>;
 
 /// Everything the cluster knows.
+#[allow(
+    clippy::struct_field_names,
+    reason = "`id` and `name` would be read as those of an object"
+)]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cluster {
     /// Counts changes of the configuration.
@@ -156,7 +160,7 @@ pub struct Cluster {
     pub clients: BTreeMap<u16, Client>,
     /// Attachments.
     pub attached: Attached,
-    /// Number of synthetic attachments of other clients in AttachmentsList.
+    /// Number of synthetic attachments of other clients in `AttachmentsList`.
     pub fill: u32,
 }
 

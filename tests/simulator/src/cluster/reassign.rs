@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! VolumesReassign(Wait): attach, detach, change rights, in bulk. All items are checked first; what they
+//! `VolumesReassign(Wait)`: attach, detach, change rights, in bulk. All items are checked first; what they
 //! change then happens under one generation.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,7 +115,7 @@ impl Request {
 }
 
 impl Cluster {
-    /// Reads the body of VolumesReassign (`wait` false: an array) or VolumesReassignWait (object or array).
+    /// Reads the body of `VolumesReassign` (`wait` false: an array) or `VolumesReassignWait` (object or array).
     pub fn read_reassign(
         &self,
         body: Value,
@@ -233,7 +233,7 @@ impl Cluster {
         let mut steps = Vec::new();
         let mut bad = request.bad.clone();
         for item in &request.items {
-            match self.changes_of(item, &scratch, switches) {
+            match Self::changes_of(item, &scratch, switches) {
                 Ok(changes) => {
                     if let Err(error) = self.apply(&changes, &mut scratch, switches, None) {
                         bad = Some(error);
@@ -294,12 +294,7 @@ impl Cluster {
         (outcome, applied.and(bad.map_or(Ok(()), Err)))
     }
 
-    fn changes_of(
-        &self,
-        item: &Item,
-        attached: &Attached,
-        switches: &Switches,
-    ) -> Result<Vec<Change>, ApiError> {
+    fn changes_of(item: &Item, attached: &Attached, switches: &Switches) -> Result<Vec<Change>, ApiError> {
         let now = |client: u16| attached.get(&client).and_then(|list| list.get(&item.object));
         let mut detach = item.detach.clone();
         for client in &item.detach {
@@ -350,9 +345,8 @@ impl Cluster {
                 list.remove(&change.object);
                 continue;
             };
-            let free = (0u16..)
-                .find(|pos| list.values().all(|a| a.pos != *pos))
-                .unwrap_or(0);
+            let taken: BTreeSet<u16> = list.values().map(|a| a.pos).collect();
+            let free = (0..=u16::MAX).find(|pos| !taken.contains(pos)).unwrap_or(0);
             let room = list.len() < MAX_ATTACHMENTS;
             if let Some(attachment) = list.get_mut(&change.object) {
                 attachment.rights = rights;

@@ -16,8 +16,8 @@ fn run(command: &mut Command) -> io::Result<String> {
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(io::Error::other(format!(
-        "{:?}: {}: {said}",
-        command.get_program(),
+        "{}: {}: {said}",
+        command.get_program().display(),
         output.status
     )))
 }

@@ -107,9 +107,13 @@ impl Device {
         }
         self.is.placement.withdraw_beyond(&wanted.placement, self.rdev);
         self.is = wanted;
-        let placed = self.is.placement.place(self.rdev);
-        self.placed = placed.is_ok();
-        report("place", &self.is.placement.root, placed);
+        report(
+            "place",
+            &self.is.placement.root,
+            self.is.placement.place(self.rdev),
+        );
+        // Also when that failed: it is tried again when the root is set anew, not for ever.
+        self.placed = true;
         Slot::Here(self)
     }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{major, minor};
 use serde::Serialize;
 
-/// O_PATH: the file is named, not opened.
+/// `O_PATH`: the file is named, not opened.
 const O_PATH: u32 = 0o10_000_000;
 
 /// One process that has a device open (or a mount or another device that sits on it).

@@ -17,7 +17,7 @@ use crate::cluster::reassign::Place;
 use crate::sim::{Core, Sim};
 
 /// How long a detach waits for udev to take its eyes off a device.
-const PROBE_PATIENCE: Duration = Duration::from_millis(1000);
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
 enum Step {
     Done,
@@ -25,6 +25,7 @@ enum Step {
     Make(Place, Wanted),
     Change(Place, Device, Wanted),
     Remove(Place, Device),
+    Forget(Place),
 }
 
 impl Core {
@@ -72,6 +73,7 @@ impl Core {
             match slot {
                 Slot::Busy => waiting = true,
                 Slot::Here(device) if !stays => return Step::Remove(*place, device.clone()),
+                Slot::Failed(_) if !stays => return Step::Forget(*place),
                 _ => {}
             }
         }
@@ -113,16 +115,20 @@ impl Sim {
                     core = self.changed.wait(core).unwrap_or_else(PoisonError::into_inner);
                     continue;
                 }
+                Step::Forget(place) => {
+                    core.slots.remove(&place);
+                    continue;
+                }
                 Step::Make(place, wanted) => {
                     let work = move || Some(Device::make(wanted));
-                    (place, self.unlocked(core, place, work))
+                    (place, unlocked(core, place, work))
                 }
                 Step::Change(place, device, wanted) => {
                     let work = move || Some(device.change(wanted));
-                    (place, self.unlocked(core, place, work))
+                    (place, unlocked(core, place, work))
                 }
                 Step::Remove(place, device) => {
-                    self.unlocked(core, place, || None);
+                    unlocked(core, place, || None);
                     self.take_away(place, device);
                     (place, None)
                 }
@@ -145,17 +151,6 @@ impl Sim {
             self.save_devices(&core);
         }
         self.changed.notify_all();
-    }
-
-    fn unlocked(
-        &self,
-        mut core: MutexGuard<'_, Core>,
-        place: Place,
-        work: impl FnOnce() -> Option<Slot>,
-    ) -> Option<Slot> {
-        core.slots.insert(place, Slot::Busy);
-        drop(core);
-        work()
     }
 
     /// Removes a device that is no longer attached; an open one is remembered until it is closed.
@@ -206,6 +201,17 @@ impl Sim {
             .wait_while(core, busy)
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does `work` on one device without the lock; others leave it alone meanwhile.
+fn unlocked(
+    mut core: MutexGuard<'_, Core>,
+    place: Place,
+    work: impl FnOnce() -> Option<Slot>,
+) -> Option<Slot> {
+    core.slots.insert(place, Slot::Busy);
+    drop(core);
+    work()
 }
 
 /// Withdraws the devices at `places`, then tells which of them are open. `losetup -d` would succeed on an
