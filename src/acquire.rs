@@ -185,7 +185,12 @@ fn attach<W: World>(
                 match devices(world, wants) {
                     Ok(()) => return Ok(()),
                     Err(refusal) if history.rounds > 0 => return Err(refusal),
-                    Err(_) => history.rounds += 1,
+                    Err(refusal) => {
+                        history.rounds += 1;
+                        // The list may know why; if it does not come, the device is what we know.
+                        listing = look(world, wants, claim).map_err(|_| refusal)?;
+                        continue;
+                    }
                 }
             }
             Step::AttachAgain(lost) => {
