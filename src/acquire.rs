@@ -204,7 +204,15 @@ fn attach<W: World>(
                 history.waited = true;
                 wait(world, pause)?;
             }
-            Step::AskWhoIsDown(rivals) => history.down = Some(down_twice(world, &rivals)?),
+            Step::AskWhoIsDown(rivals) => {
+                let down = down_twice(world, &rivals)?;
+                let asked_once = down.is_empty();
+                history.down = Some(down);
+                if asked_once {
+                    // No time has passed since the last look.
+                    continue;
+                }
+            }
             Step::TakeOver(requests) => take_over(world, &requests, &mut history)?,
             Step::Refuse(refusal) => return Err(refusal),
         }
