@@ -47,6 +47,9 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     }
     finish_earlier_run(world, start.uuid)?;
     let mut wants = identified(world, wants)?;
+    if wants.is_empty() {
+        return Ok(());
+    }
     let (mut claim, items) = stake(world, start, &wants)?;
     let Err(refusal) = attach(world, start.policy, &mut wants, &mut claim, &items) else {
         return Ok(());
@@ -234,7 +237,7 @@ fn look<W: World>(world: &W, wants: &mut [Want], claim: &mut Claim) -> Result<Li
     let listing = world.attachments(&refs)?;
     let ids = plan::ids(wants, world.me(), &listing);
     for ((want, held), id) in wants.iter_mut().zip(&mut claim.volumes).zip(ids) {
-        want.global_id = id.clone();
+        want.global_id.clone_from(&id);
         held.global_id = id.or_else(|| held.global_id.take());
     }
     Ok(listing)

@@ -115,7 +115,7 @@ impl Cluster {
         command::run(&["ip", "link", "set", &bridge, "up"]);
 
         let listen = format!("{}:{PORT}", address(number, 254));
-        let state = folder.join("state");
+        let (state, requests) = (folder.join("state"), folder.join("requests.log"));
         let simulator = binaries.simulator.to_str().expect("the simulator's path");
         let argv = [
             simulator,
@@ -126,6 +126,8 @@ impl Cluster {
             &listen,
             "--token",
             TOKEN,
+            "--request-log",
+            requests.to_str().expect("a path"),
         ];
         let keeper = start_keeper(&keeper::Plan {
             folder: folder.clone(),
@@ -142,13 +144,10 @@ impl Cluster {
                 .lines()
                 .find_map(|line| line.strip_prefix("ready ").map(str::to_owned))
         });
-        let simulator = Simulator::new(simulator, &url, TOKEN, &state);
+        let simulator = Simulator::new(&url, TOKEN, &state);
         let evidence = [
             evidence::register(format!("simulator {number}: log"), Source::File(log)),
-            evidence::register(
-                format!("simulator {number}: requests"),
-                Source::Command(simulator.requests_command()),
-            ),
+            evidence::register(format!("simulator {number}: requests"), Source::File(requests)),
         ];
         Self {
             simulator,

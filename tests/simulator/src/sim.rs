@@ -74,6 +74,7 @@ impl Sim {
     pub fn open(dir: &Path, new: Cluster, token: Option<String>, log: RequestLog) -> io::Result<Self> {
         fs::create_dir_all(dir.join("volumes"))?;
         let dir = fs::canonicalize(dir)?;
+        File::create(dir.join("volumes/empty.img"))?;
         let only = File::create(dir.join("lock"))?;
         only.try_lock()
             .map_err(|e| io::Error::other(format!("{} is in use: {e}", dir.display())))?;
@@ -121,6 +122,11 @@ impl Sim {
     /// The file that holds an object's content.
     pub fn file(&self, object: u64) -> PathBuf {
         self.dir.join("volumes").join(format!("{object}.img"))
+    }
+
+    /// A file without content, for devices that are not ready yet.
+    pub fn empty_file(&self) -> PathBuf {
+        self.dir.join("volumes/empty.img")
     }
 
     /// Writes the configuration to disk.

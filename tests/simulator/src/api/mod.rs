@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{ApiError, Cluster};
+use crate::cluster::{ApiError, Cluster, Early};
 use crate::sim::Sim;
 
 /// Every path of the API starts so.
@@ -51,7 +51,7 @@ pub struct Call<'a> {
     /// Request body.
     pub body: &'a [u8],
     /// Devices that follow from this call appear so much later.
-    pub late: Option<Duration>,
+    pub late: Option<(Duration, Early)>,
 }
 
 type Handler = fn(&Arc<Sim>, &Call) -> Result<Data, ApiError>;
@@ -153,7 +153,7 @@ pub fn perform(
     method: &str,
     target: &str,
     body: &[u8],
-    late: Option<Duration>,
+    late: Option<(Duration, Early)>,
 ) -> Result<Data, ApiError> {
     sim.collect();
     let unknown = || ApiError {

@@ -107,6 +107,28 @@ impl Client {
     }
 }
 
+/// A device that comes late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Late {
+    /// When it is complete.
+    pub until: Instant,
+    /// What is there before.
+    pub early: Early,
+}
+
+/// What is already there of a device that comes late.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Early {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The node, without links.
+    Node,
+    /// Node and links, of a device with size 0.
+    Empty,
+}
+
 /// An object at a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attachment {
@@ -116,9 +138,9 @@ pub struct Attachment {
     pub pos: u16,
     /// Not shown in `AttachmentsList` until its client is up.
     pub unseen: bool,
-    /// The device does not appear before this moment.
+    /// Its device comes late.
     #[serde(skip)]
-    pub device_from: Option<Instant>,
+    pub late: Option<Late>,
 }
 
 /// A template.

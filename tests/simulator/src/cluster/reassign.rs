@@ -5,13 +5,12 @@
 //! change then happens under one generation.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::requests::ClientArg;
-use super::{ApiError, Attached, Attachment, Cluster, MAX_ATTACHMENTS, Rights};
+use super::{ApiError, Attached, Attachment, Cluster, Late, MAX_ATTACHMENTS, Rights};
 use crate::switches::Switches;
 
 /// (object, client)
@@ -221,7 +220,7 @@ impl Cluster {
         &mut self,
         request: &Request,
         switches: &Switches,
-        device_from: Option<Instant>,
+        late: Option<Late>,
         open: impl FnOnce(&BTreeSet<Place>) -> BTreeSet<Place>,
     ) -> (Outcome, Result<(), ApiError>) {
         let prefix = switches.is("batch", "prefix");
@@ -285,7 +284,7 @@ impl Cluster {
             outcome.changes.extend(changes);
         }
         let mut attached = std::mem::take(&mut self.attached);
-        let applied = self.apply(&outcome.changes, &mut attached, switches, device_from);
+        let applied = self.apply(&outcome.changes, &mut attached, switches, late);
         self.attached = attached;
         if !outcome.changes.is_empty() {
             let concerned = outcome.changes.iter().map(|c| c.client).collect();
@@ -337,7 +336,7 @@ impl Cluster {
         changes: &[Change],
         attached: &mut Attached,
         switches: &Switches,
-        device_from: Option<Instant>,
+        late: Option<Late>,
     ) -> Result<(), ApiError> {
         for change in changes {
             let list = attached.entry(change.client).or_default();
@@ -367,7 +366,7 @@ impl Cluster {
                 rights,
                 pos: free,
                 unseen: down && switches.is("down-client-recorded", "no"),
-                device_from,
+                late,
             };
             list.insert(change.object, attachment);
         }

@@ -57,6 +57,12 @@ pub fn set_read_only(device: &Path, read_only: bool) -> io::Result<()> {
     run(Command::new("blockdev").arg(flag).arg(device)).map(drop)
 }
 
+/// Whether the kernel takes the device for read-only.
+pub fn is_read_only(device: &Path) -> bool {
+    let name = device.file_name().unwrap_or_default();
+    fs::read_to_string(Path::new("/sys/block").join(name).join("ro")).is_ok_and(|flag| flag.trim() == "1")
+}
+
 /// Lets the device take the size its file has now.
 pub fn take_size(device: &Path) -> io::Result<()> {
     run(Command::new("losetup").arg("--set-capacity").arg(device)).map(drop)

@@ -11,13 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::nodes::Placement;
-use super::{Device, Slot, Wanted, openers};
-use crate::cluster::Rights;
+use super::{Device, PROBE_PATIENCE, Slot, Wanted, openers};
 use crate::cluster::reassign::Place;
+use crate::cluster::{Early, Rights};
 use crate::sim::{Core, Sim};
-
-/// How long a detach waits for udev to take its eyes off a device.
-const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
 enum Step {
     Done,
@@ -37,8 +34,16 @@ impl Core {
         };
         let mut wanted = BTreeMap::new();
         for (id, attachment) in list {
-            let late = attachment.device_from.is_some_and(|from| from > now);
-            let Some(object) = self.cluster.objects.get(id).filter(|_| !late) else {
+            let early = attachment
+                .late
+                .filter(|late| late.until > now)
+                .map(|late| late.early);
+            let Some(object) = self
+                .cluster
+                .objects
+                .get(id)
+                .filter(|_| early != Some(Early::Nothing))
+            else {
                 continue;
             };
             let placement = Placement {
@@ -46,11 +51,13 @@ impl Core {
                 pos: attachment.pos,
                 name: (!object.name.is_empty()).then(|| object.name.clone()),
                 gid: object.gid.clone(),
+                linked: early != Some(Early::Node),
             };
+            let empty = early == Some(Early::Empty);
             let device = Wanted {
                 placement,
-                file: sim.file(*id),
-                size: object.size,
+                file: if empty { sim.empty_file() } else { sim.file(*id) },
+                size: if empty { 0 } else { object.size },
                 read_only: attachment.rights == Rights::Ro,
                 snapshot: object.snapshot.is_some(),
             };

@@ -34,6 +34,7 @@ impl Reply {
         let reason = match self.status {
             200 => "OK",
             302 => "Found",
+            400 => "Bad Request",
             401 => "Unauthorized",
             403 => "Forbidden",
             404 => "Not Found",

@@ -49,7 +49,7 @@ fn switches(pairs: &[&str]) -> Switches {
     switches
 }
 
-/// Applies VolumesReassignWait (as a MultiCluster call if `mc`) with these places open.
+/// Applies `VolumesReassignWait` (as a `MultiCluster` call if `mc`) with these places open.
 fn with(
     cluster: &mut Cluster,
     body: Value,
