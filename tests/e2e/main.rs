@@ -10,8 +10,14 @@
     clippy::indexing_slicing
 )]
 
+mod conflicts;
+mod errors;
+mod faults;
 mod lifecycle;
+mod races;
+mod settings;
 mod stage;
+mod stops;
 
 use std::process::ExitCode;
 
@@ -21,5 +27,13 @@ use crate::stage::Stage;
 
 fn main() -> ExitCode {
     spvirt_rig::enter();
-    lifecycle::cases(Suite::sharing("e2e", Stage::new)).run()
+    let suite = Suite::sharing("e2e", Stage::new);
+    let suite = lifecycle::cases(suite);
+    let suite = errors::cases(suite);
+    let suite = settings::cases(suite);
+    let suite = faults::cases(suite);
+    let suite = stops::cases(suite);
+    let suite = conflicts::cases(suite);
+    let suite = races::cases(suite);
+    suite.run()
 }
