@@ -329,12 +329,14 @@ fn start_init(place: &Place) -> (Child, i32) {
             .try_for_each(|line| sender.send(line))
     });
     wait::doing("a host's process 1");
-    let pid = receiver
-        .recv_timeout(PATIENCE)
-        .expect("the pid of the host's process 1");
-    let ready = receiver
-        .recv_timeout(PATIENCE)
-        .expect("the host's process 1 is ready");
+    // The pid comes from process 1's parent and "ready" from itself: either may be first.
+    let mut said = [(); 2].map(|()| {
+        receiver
+            .recv_timeout(PATIENCE)
+            .expect("the host's process 1 is ready")
+    });
+    said.sort();
+    let [pid, ready] = said;
     assert_eq!(ready, "ready");
     (parent, pid.parse().expect("a pid"))
 }
