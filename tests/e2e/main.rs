@@ -10,7 +10,13 @@
     clippy::indexing_slicing
 )]
 
+mod acts;
+mod crash;
 mod lifecycle;
+mod panicking;
+mod reconnect;
+mod sharing;
+mod sources;
 mod stage;
 
 use std::process::ExitCode;
@@ -20,6 +26,15 @@ use spvirt_rig::Suite;
 use crate::stage::Stage;
 
 fn main() -> ExitCode {
+    if let Some(ended) = panicking::hook() {
+        return ended;
+    }
     spvirt_rig::enter();
-    lifecycle::cases(Suite::sharing("e2e", Stage::new)).run()
+    let suite = Suite::sharing("e2e", Stage::new);
+    let suite = lifecycle::cases(suite);
+    let suite = reconnect::cases(suite);
+    let suite = sharing::cases(suite);
+    let suite = sources::cases(suite);
+    let suite = crash::cases(suite);
+    suite.run()
 }
