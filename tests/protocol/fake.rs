@@ -29,6 +29,8 @@ pub enum Trouble {
     ReplyLost,
     /// An API call is carried out only when the call that made it is over.
     CarriedOutLater,
+    /// The process dies while its API call is on the way; it is carried out later.
+    DiesInFlight,
 }
 
 /// The payload with which a call dies.
@@ -221,6 +223,13 @@ impl<'a> Host<'a> {
             .collect()
     }
 
+    /// Puts a claim in place by hand.
+    pub fn put(&self, claim: &Claim) {
+        self.files
+            .borrow_mut()
+            .insert(claim.uuid.to_string(), file::encode(claim).unwrap());
+    }
+
     fn entries(&self) -> Vec<Entry> {
         let files = self.files.borrow();
         files
@@ -242,7 +251,7 @@ impl<'a> Host<'a> {
             std::panic::panic_any(Died);
         }
         let result = effect(trouble);
-        if trouble == Some(Trouble::DiesAfter) {
+        if matches!(trouble, Some(Trouble::DiesAfter | Trouble::DiesInFlight)) {
             std::panic::panic_any(Died);
         }
         result
@@ -275,7 +284,7 @@ impl<'a> Host<'a> {
                     why: "reset".into(),
                 })
             }
-            Some(Trouble::CarriedOutLater) => Err(ApiError::Timeout {
+            Some(Trouble::CarriedOutLater | Trouble::DiesInFlight) => Err(ApiError::Timeout {
                 address: address(),
                 call: call_name,
             }),
@@ -382,7 +391,7 @@ impl World for Host<'_> {
             let mut log = self.cluster.log.borrow_mut();
             log.extend(items.iter().map(|item| (self.client, item.clone())));
             drop(log);
-            if trouble == Some(Trouble::CarriedOutLater) {
+            if matches!(trouble, Some(Trouble::CarriedOutLater | Trouble::DiesInFlight)) {
                 self.cluster
                     .pending
                     .borrow_mut()
