@@ -52,6 +52,10 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     }
     let (mut claim, items) = stake(world, start, &wants)?;
     let Err(refusal) = attach(world, start.policy, &mut wants, &mut claim, &items) else {
+        for held in &claim.volumes {
+            let (volume, access) = (&held.volume, held.access);
+            log::info!(SPVIRT_VOLUME:% = volume; "volume \"{volume}\" is attached {access}");
+        }
         return Ok(());
     };
     world.enter(Stage::Undo);

@@ -13,6 +13,7 @@
 mod conflicts;
 mod errors;
 mod faults;
+mod journal;
 mod lifecycle;
 mod races;
 mod settings;
@@ -35,5 +36,6 @@ fn main() -> ExitCode {
     let suite = stops::cases(suite);
     let suite = conflicts::cases(suite);
     let suite = races::cases(suite);
+    let suite = journal::cases(suite);
     suite.run()
 }
