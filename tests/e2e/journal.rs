@@ -9,7 +9,7 @@ use spvirt_rig::{Domain, Guest, Suite};
 use crate::stage::Stage;
 
 const OURS: &str = "SYSLOG_IDENTIFIER=spvirt-hook";
-const PASSWORD: &str = "s3cr3t-of-the-screen";
+const PASSWORD: &str = "s3cr3tpw";
 const UUID: &str = "5eed0000-0000-4000-8000-0000000000a1";
 
 /// The cases of this file, in this order: a journald that was started stays.
