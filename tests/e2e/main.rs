@@ -10,13 +10,19 @@
     clippy::indexing_slicing
 )]
 
+mod acts;
 mod conflicts;
+mod crash;
 mod errors;
 mod faults;
 mod journal;
 mod lifecycle;
+mod panicking;
 mod races;
+mod reconnect;
 mod settings;
+mod sharing;
+mod sources;
 mod stage;
 mod stops;
 
@@ -27,9 +33,16 @@ use spvirt_rig::Suite;
 use crate::stage::Stage;
 
 fn main() -> ExitCode {
+    if let Some(ended) = panicking::hook() {
+        return ended;
+    }
     spvirt_rig::enter();
     let suite = Suite::sharing("e2e", Stage::new);
     let suite = lifecycle::cases(suite);
+    let suite = reconnect::cases(suite);
+    let suite = sharing::cases(suite);
+    let suite = sources::cases(suite);
+    let suite = crash::cases(suite);
     let suite = errors::cases(suite);
     let suite = settings::cases(suite);
     let suite = faults::cases(suite);
