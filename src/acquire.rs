@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::api::{ApiError, Clients, Fault, Listing, Object, Reassign};
+use crate::api::{ApiError, Clients, Listing, Object, Reassign};
 use crate::claim::lock::Lock;
 use crate::claim::{Claim, Entry, Identity, Phase};
 use crate::config::Takeover;
+use crate::explain;
 use crate::plan::{self, Device, History, Step};
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
@@ -17,8 +18,6 @@ use crate::release::{self, Left};
 use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
 use crate::world::{Stage, World};
 
-/// Attachments the API allows per client.
-const ATTACHMENTS_MAX: usize = 1024;
 /// Between two looks at the devices; they are normally there when the attach returns.
 const DEVICE_PAUSE: Duration = Duration::from_millis(10);
 /// Looks at the devices before the list is asked whether the volumes are still ours.
@@ -52,13 +51,17 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     }
     let (mut claim, items) = stake(world, start, &wants, unsure)?;
     let Err(refusal) = attach(world, start.policy, &mut wants, &mut claim, &items) else {
+        for held in &claim.volumes {
+            let (volume, access) = (&held.volume, held.access);
+            log::info!(SPVIRT_VOLUME:% = volume; "volume \"{volume}\" is attached {access}");
+        }
         return Ok(());
     };
     world.enter(Stage::Undo);
     if let Err(left) = release::let_go(world, claim) {
         log::warn!("not everything could be taken back, the claim stays: {left}");
     }
-    Err(explain(world, &wants, refusal))
+    Err(explain::explain(world, &wants, refusal))
 }
 
 /// An old claim of this domain stands (a crash, a lost or unfinished release): finish that release first. True
@@ -247,12 +250,20 @@ fn wait<W: World>(world: &W, pause: Duration) -> Result<(), Refusal> {
     }
 }
 
-/// Asks who has the volumes, and learns their global ids.
+/// Asks who has the volumes, and learns their global ids. A list may call a volume by its id alone, which our own
+/// link tells, if it is there already.
 fn look<W: World>(world: &W, wants: &mut [Want], claim: &mut Claim) -> Result<Listing, Refusal> {
-    let refs: Vec<_> = wants.iter().map(|want| want.object().volume).collect();
+    let mut refs: Vec<_> = wants.iter().map(|want| want.object().volume).collect();
+    let linked: Vec<_> = world
+        .links(&refs)
+        .into_iter()
+        .map(|link| link.and_then(|link| link.global_id))
+        .collect();
+    refs.extend(linked.iter().flatten().cloned().map(VolumeRef::Id));
     let listing = world.attachments(&refs)?;
     let ids = plan::ids(wants, world.me(), &listing);
-    for ((want, held), id) in wants.iter_mut().zip(&mut claim.volumes).zip(ids) {
+    for (((want, held), id), linked) in wants.iter_mut().zip(&mut claim.volumes).zip(ids).zip(linked) {
+        let id = id.or(linked);
         want.global_id.clone_from(&id);
         held.global_id = id.or_else(|| held.global_id.take());
     }
@@ -386,60 +397,4 @@ fn down_twice<W: World>(world: &W, rivals: &BTreeSet<ClientId>) -> Result<BTreeS
     wait(world, GRACE)?;
     let second = down(&world.clients()?);
     Ok(first.intersection(&second).copied().collect())
-}
-
-/// Says more about a refusal than StorPool did: a batch is refused as a whole, and the person at the keyboard
-/// wants to know which volume it is. Asked after the undo, in what is left of the time; an answer that does not
-/// come leaves the refusal as it was.
-fn explain<W: World>(world: &W, wants: &[Want], refusal: Refusal) -> Refusal {
-    let better = match &refusal {
-        Refusal::NoDevice { .. } | Refusal::Api(ApiError::Timeout { .. }) => client_down(world),
-        Refusal::Api(ApiError::Refused { fault, .. }) if fault.is_unknown_client() => {
-            Some(Refusal::UnknownClient(world.me()))
-        }
-        Refusal::Api(ApiError::Refused { fault, .. }) if fault.is_missing_object() => missing(world, wants),
-        Refusal::Api(ApiError::Refused { fault, .. }) => {
-            too_many(world, wants, fault).or_else(|| client_down(world))
-        }
-        _ => None,
-    };
-    better.unwrap_or(refusal)
-}
-
-fn missing<W: World>(world: &W, wants: &[Want]) -> Option<Refusal> {
-    let exists = |want: &Want, snapshot| {
-        world
-            .describe(&Object {
-                volume: want.used.volume.clone(),
-                snapshot,
-            })
-            .map(|found| found.is_some())
-    };
-    for want in wants.iter().filter(|want| !want.snapshot) {
-        if !exists(want, false).ok()? {
-            let snapshot = want.access == Access::Rw && exists(want, true).ok()?;
-            let used = want.used.clone();
-            return Some(if snapshot {
-                Refusal::WritableSnapshot(used)
-            } else {
-                Refusal::Missing(used)
-            });
-        }
-    }
-    None
-}
-
-fn too_many<W: World>(world: &W, wants: &[Want], fault: &Fault) -> Option<Refusal> {
-    let count = world.attachments(&[]).ok()?.mine;
-    let full = count + wants.len() > ATTACHMENTS_MAX;
-    full.then(|| Refusal::TooMany {
-        client: world.me(),
-        count,
-        why: fault.descr.clone(),
-    })
-}
-
-fn client_down<W: World>(world: &W) -> Option<Refusal> {
-    let down = world.clients().ok()?.get(&world.me()) == Some(&false);
-    down.then(|| Refusal::ClientDown(world.me()))
 }

@@ -84,7 +84,11 @@ pub fn let_go<W: World>(world: &W, mut claim: Claim) -> Result<(), Left> {
     let _volumes = lock_volumes(world, &claim)?;
     let items = decide(world, &mut claim)?;
     learned?;
+    let asked = claim.clone();
     let outcome = detach(world, &mut claim, items);
+    for volume in given_back(&asked, &claim, outcome.is_ok()) {
+        log::info!(SPVIRT_VOLUME:% = volume; "volume \"{volume}\" is given back");
+    }
     let _claims = world.lock(&Lock::Claims)?;
     if outcome.is_err() || claim.unsure {
         world.save(&claim)?;
@@ -92,6 +96,13 @@ pub fn let_go<W: World>(world: &W, mut claim: Claim) -> Result<(), Left> {
         world.forget(&claim.uuid)?;
     }
     outcome
+}
+
+/// The volumes of `asked` that the request took care of; of a request that failed, those that left the claim.
+fn given_back<'a>(asked: &'a Claim, left: &Claim, done: bool) -> Vec<&'a VolumeRef> {
+    let remains = |held: &&Held| left.volumes.iter().any(|rest| rest.volume == held.volume);
+    let gone = asked.volumes.iter().filter(|held| done || !remains(held));
+    gone.map(|held| &held.volume).collect()
 }
 
 /// A volume is never detached by name, which may be another volume's by now. What has no id yet gets it from
