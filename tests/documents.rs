@@ -136,14 +136,14 @@ fn messages(source: &str) -> Vec<String> {
         .collect()
 }
 
-/// The longest stretch without a placeholder: what a person would search for.
+/// The first stretch without a placeholder that is long enough to search for; the longest, if all are short.
 fn telling_part(message: &str) -> String {
-    let mut parts: Vec<&str> = message.split(['{', '}']).step_by(2).collect();
-    parts.sort_by_key(|part| part.len());
-    let longest = parts.last().copied().unwrap_or_default();
-    longest
-        .trim_matches(|c: char| !c.is_alphanumeric() && !"<>/.?".contains(c))
-        .to_owned()
+    let parts = message.split(['{', '}']).step_by(2);
+    let trimmed = parts.map(|part| part.trim_matches(|c: char| !c.is_alphanumeric() && !"<>/.?".contains(c)));
+    let parts: Vec<&str> = trimmed.collect();
+    let long = parts.iter().find(|part| part.len() > 14);
+    let part = long.or_else(|| parts.iter().max_by_key(|part| part.len()));
+    part.copied().unwrap_or_default().to_owned()
 }
 
 /// The markdown documents of the project.
@@ -156,7 +156,7 @@ fn documents() -> Vec<PathBuf> {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             if path.is_dir() && !name.starts_with('.') && name != "target" {
                 open.push(path);
-            } else if name.ends_with(".md") {
+            } else if path.extension().is_some_and(|e| e == "md") {
                 found.push(path);
             }
         }
