@@ -188,7 +188,12 @@ fn attach<W: World>(
                 match devices(world, wants) {
                     Ok(()) => return Ok(()),
                     Err(refusal) if history.rounds > 0 => return Err(refusal),
-                    Err(_) => history.rounds += 1,
+                    Err(refusal) => {
+                        history.rounds += 1;
+                        // The list may know why; if it does not come, the device is what we know.
+                        listing = look(world, wants, claim).map_err(|_| refusal)?;
+                        continue;
+                    }
                 }
             }
             Step::AttachAgain(lost) => {
@@ -202,7 +207,15 @@ fn attach<W: World>(
                 history.waited = true;
                 wait(world, pause)?;
             }
-            Step::AskWhoIsDown(rivals) => history.down = Some(down_twice(world, &rivals)?),
+            Step::AskWhoIsDown(rivals) => {
+                let down = down_twice(world, &rivals)?;
+                let asked_once = down.is_empty();
+                history.down = Some(down);
+                if asked_once {
+                    // No time has passed since the last look.
+                    continue;
+                }
+            }
             Step::TakeOver(requests) => take_over(world, &requests, &mut history)?,
             Step::Refuse(refusal) => return Err(refusal),
         }

@@ -95,7 +95,7 @@ pub fn let_go<W: World>(world: &W, mut claim: Claim) -> Result<(), Left> {
 }
 
 /// A volume is never detached by name, which may be another volume's by now. What has no id yet gets it from
-/// its link or from one list; what neither knows is not attached.
+/// its link or from one list; what neither knows is not attached, and is only remembered if that may still come.
 fn learn_ids<W: World>(world: &W, claim: &mut Claim) -> Result<(), Left> {
     let unknown = |held: &Held| held.known_id().is_none();
     if !claim.volumes.iter().any(unknown) {
@@ -118,7 +118,8 @@ fn learn_ids<W: World>(world: &W, claim: &mut Claim) -> Result<(), Left> {
             .known_id()
             .or_else(|| named.and_then(|line| line.global_id.clone()));
     }
-    claim.volumes.retain(|held| !unknown(held));
+    let unsure = claim.unsure;
+    claim.volumes.retain(|held| unsure || !unknown(held));
     Ok(())
 }
 
@@ -158,6 +159,7 @@ fn decide<W: World>(world: &W, claim: &mut Claim) -> Result<Vec<Reassign>, Left>
         .volumes
         .iter()
         .zip(attached_rw)
+        .filter(|(held, _)| held.known_id().is_some())
         .filter_map(|(held, rw)| giving_back(held, rw, world.me()))
         .collect())
 }

@@ -59,7 +59,7 @@ fn libvirtd_dies_in_prepare(stage: &mut Stage) {
 fn orphan_does_nothing(stage: &mut Stage) {
     stage.domain("late", Guest::Idle);
     let other_call = stage.hold_domain("late");
-    stage.cluster.forget_requests();
+    stage.forget();
     let start = stage.host.virsh_spawn(&["start", "late"]);
     stage
         .host
@@ -81,7 +81,7 @@ fn orphan_does_nothing(stage: &mut Stage) {
 fn hook_dies(stage: &Stage, when: &str) {
     let name = format!("dies-{when}");
     stage.domain(&name, Guest::Idle);
-    stage.cluster.forget_requests();
+    stage.forget();
     stage.cluster.fault(REASSIGN, &format!("hang-{when}"), 1);
     let start = stage.host.virsh_spawn(&["start", &name]);
     stage.request_hangs();

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use spvirt_rig::{Domain, Guest, Suite};
 
-use crate::acts::{LIST, REASSIGN, START, on};
+use crate::acts::{LIST, REASSIGN, SHORT, START, on};
 use crate::stage::{SOON, Stage};
 
 /// The cases of this file.
@@ -110,7 +110,7 @@ fn shutdown(stage: &mut Stage) {
 fn qemu_is_killed(stage: &mut Stage) {
     stage.domain("killed", Guest::Idle);
     assert_eq!(stage.start("killed"), START);
-    stage.cluster.forget_requests();
+    stage.forget();
     stage.host.qemu_kill("killed");
     stage.is_off("killed");
     assert_eq!(stage.calls(), [REASSIGN]);
@@ -121,7 +121,7 @@ fn qemu_fails_to_start(stage: &mut Stage) {
     stage.volumes(&["bogus"]);
     let argument = "<qemu:commandline><qemu:arg value='-bogus-argument'/></qemu:commandline>";
     stage.host.define(&on("bogus", &["bogus"]).element(argument));
-    stage.cluster.forget_requests();
+    stage.forget();
     let refused = stage.host.virsh(&["start", "bogus"]).failed();
     assert!(refused.stderr.contains("-bogus-argument"), "{refused}");
     assert_eq!(stage.calls(), [REASSIGN, LIST, REASSIGN], "attached and detached");
@@ -131,7 +131,7 @@ fn qemu_fails_to_start(stage: &mut Stage) {
 fn transient(stage: &mut Stage) {
     stage.cluster.volume("passing", 1, Guest::Idle);
     let xml = stage.host.put(&on("passing", &["passing"]));
-    stage.cluster.forget_requests();
+    stage.forget();
     let _ = stage.host.virsh(&["create", &xml]).ok();
     assert_eq!(stage.calls(), START);
     stage.only_attached(&["passing rw"]);
@@ -178,7 +178,7 @@ fn save_and_restore(stage: &mut Stage) {
     let _ = stage.host.virsh(&["save", "saved", "/var/tmp/saved"]).ok();
     stage.is_off("saved");
     stage.nothing_is_left();
-    stage.cluster.forget_requests();
+    stage.forget();
     let _ = stage.host.virsh(&["restore", "/var/tmp/saved"]).ok();
     assert_eq!(stage.calls(), START);
     stage.only_attached(&["saved rw"]);
@@ -189,7 +189,7 @@ fn save_and_restore(stage: &mut Stage) {
 fn resets(stage: &mut Stage) {
     stage.domain("again", Guest::Reset(9));
     assert_eq!(stage.start("again"), START);
-    stage.cluster.forget_requests();
+    stage.forget();
     let claim = stage.claim("again");
     stage.survives("again", || {
         let reboot = ["event", "again", "--event", "reboot", "--timeout", "20"];
@@ -240,7 +240,7 @@ fn ten_at_once(stage: &mut Stage) {
     for name in &names {
         stage.domain(name, Guest::Idle);
     }
-    stage.cluster.forget_requests();
+    stage.forget();
     stage.cluster.latency(2000);
     let starts: Vec<_> = names
         .iter()
@@ -271,6 +271,7 @@ fn ten_at_once(stage: &mut Stage) {
 fn api_down_at_release(stage: &mut Stage) {
     stage.domain("stuck", Guest::Idle);
     assert_eq!(stage.start("stuck"), START);
+    stage.settings(SHORT);
     stage.host.api_reachable(false);
     let _ = stage.host.virsh(&["destroy", "stuck"]).ok();
     stage.is_off("stuck");
@@ -287,6 +288,7 @@ fn api_down_at_release(stage: &mut Stage) {
     stage.host.api_reachable(true);
     assert_eq!(stage.start("stuck"), [REASSIGN, REASSIGN, LIST]);
     stage.only_attached(&["stuck rw"]);
+    stage.settings("");
     stage.destroy("stuck");
     stage.nothing_is_left();
 }

@@ -11,13 +11,19 @@
 )]
 
 mod acts;
+mod conflicts;
 mod crash;
+mod errors;
+mod faults;
 mod lifecycle;
 mod panicking;
+mod races;
 mod reconnect;
+mod settings;
 mod sharing;
 mod sources;
 mod stage;
+mod stops;
 
 use std::process::ExitCode;
 
@@ -36,5 +42,11 @@ fn main() -> ExitCode {
     let suite = sharing::cases(suite);
     let suite = sources::cases(suite);
     let suite = crash::cases(suite);
+    let suite = errors::cases(suite);
+    let suite = settings::cases(suite);
+    let suite = faults::cases(suite);
+    let suite = stops::cases(suite);
+    let suite = conflicts::cases(suite);
+    let suite = races::cases(suite);
     suite.run()
 }

@@ -6,7 +6,7 @@
 
 use spvirt_rig::{Domain, Guest, Suite};
 
-use crate::acts::{CLAIMS, REASSIGN, START};
+use crate::acts::{CLAIMS, REASSIGN, SHORT, START};
 use crate::panicking;
 use crate::stage::Stage;
 
@@ -33,7 +33,7 @@ fn outlives(stage: &mut Stage) {
     stage.domain("stays", Guest::Idle);
     stage.start("stays");
     let claim = stage.claim("stays");
-    stage.cluster.forget_requests();
+    stage.forget();
     stage.survives("stays", || {
         stage.libvirtd_restarts();
         stage.host.libvirtd_kill();
@@ -121,11 +121,13 @@ fn panic(stage: &mut Stage) {
 fn deadline(stage: &mut Stage) {
     stage.domain("waits", Guest::Idle);
     stage.start("waits");
+    stage.settings(SHORT);
     let other_call = stage.hold_domain("waits");
     stage.survives("waits", || stage.libvirtd_restarts());
     let _ = stage.host.virsh(&["destroy", "waits"]).ok();
     stage.is_off("waits");
     drop(other_call);
+    stage.settings("");
     assert_eq!(stage.phase(), "live");
     stage.only_attached(&["waits rw"]);
     assert!(stage.reconcile().contains("released"));

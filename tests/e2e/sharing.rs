@@ -14,11 +14,11 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
     suite
         .shared(
             "a shared volume goes with the last domain, first come first go",
-            |stage: &mut Stage| shared_volume(stage, ["both-a", "both-b"]),
+            |stage: &mut Stage| shared_volume(stage, "one", 0),
         )
         .shared(
             "a shared volume goes with the last domain, first come last go",
-            |stage: &mut Stage| shared_volume(stage, ["both-b", "both-a"]),
+            |stage: &mut Stage| shared_volume(stage, "two", 1),
         )
         .shared(
             "a shared volume attached by hand stays after both",
@@ -34,19 +34,24 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
         .shared("a claim whose daemon has died does not block", dead_daemon)
 }
 
-fn shared_volume(stage: &Stage, going: [&str; 2]) {
-    stage.cluster.volume("both", 1, Guest::Idle);
-    for name in ["both-a", "both-b"] {
-        stage.host.define(&sharing(name, "both"));
+fn shared_volume(stage: &Stage, volume: &str, goes_first: usize) {
+    stage.cluster.volume(volume, 1, Guest::Idle);
+    let domains = [0, 1].map(|number| format!("{volume}-{number}"));
+    for name in &domains {
+        stage.host.define(&sharing(name, volume));
         assert_eq!(stage.start(name), START);
     }
-    stage.only_attached(&["both rw"]);
-    assert_eq!(stage.destroy(going[0]), [] as [&str; 0], "it is the other's");
-    stage.only_attached(&["both rw"]);
-    assert_eq!(stage.claim(going[1])["phase"], "live");
-    assert_eq!(stage.destroy(going[1]), [REASSIGN]);
+    let attached = format!("{volume} rw");
+    stage.only_attached(&[&attached]);
+    assert_eq!(
+        stage.destroy(&domains[goes_first]),
+        [] as [&str; 0],
+        "it is the other's"
+    );
+    stage.only_attached(&[&attached]);
+    assert_eq!(stage.claim(&domains[1 - goes_first])["phase"], "live");
+    assert_eq!(stage.destroy(&domains[1 - goes_first]), [REASSIGN]);
     stage.nothing_is_left();
-    stage.cluster.control("api/VolumeDelete/both", Some(&json!({})));
 }
 
 fn shared_by_hand(stage: &mut Stage) {

@@ -5,7 +5,7 @@
 
 use spvirt_rig::{Domain, Guest, Suite};
 
-use crate::acts::{LIST, REASSIGN, START, on};
+use crate::acts::{LIST, REASSIGN, SHORT, START, on};
 use crate::stage::Stage;
 
 /// The cases of this file.
@@ -97,7 +97,7 @@ fn lun(stage: &mut Stage) {
     stage.volumes(&["lun"]);
     let disk = "<controller type='scsi' model='virtio-scsi'/><disk type='block' device='lun'><driver name='qemu' type='raw'/><source dev='/dev/storpool/lun'/><target dev='sda' bus='scsi'/></disk>";
     stage.host.define(&Domain::new("lun").device(disk));
-    stage.cluster.forget_requests();
+    stage.forget();
     // A StorPool device takes no SCSI commands, so QEMU refuses the disk: after it has found the device.
     let refused = stage.host.virsh(&["start", "lun"]).failed();
     assert!(
@@ -118,7 +118,7 @@ fn follow(stage: &mut Stage) {
         .ok();
     stage.host.define(&Domain::new("followed").disk(link));
     // Not ours unless the site says so.
-    stage.cluster.forget_requests();
+    stage.forget();
     let refused = stage.host.virsh(&["start", "followed"]).failed();
     assert!(!refused.stderr.contains("spvirt"), "{refused}");
     assert_eq!(stage.calls(), [] as [&str; 0]);
@@ -161,7 +161,7 @@ fn managed_by_us(stage: &mut Stage) {
     stage.nothing_is_left();
     let metadata = "<metadata><sp:domain xmlns:sp='urn:spvirt:domain:1' manage='no'/></metadata>";
     stage.host.define(&on("not-ours", &["ours"]).element(metadata));
-    stage.cluster.forget_requests();
+    stage.forget();
     let refused = stage.host.virsh(&["start", "not-ours"]).failed();
     assert!(!refused.stderr.contains("spvirt"), "{refused}");
     assert_eq!(stage.calls(), [] as [&str; 0]);
@@ -171,9 +171,11 @@ fn managed_by_us(stage: &mut Stage) {
 fn disks_removed(stage: &mut Stage) {
     stage.domain("bare", Guest::Idle);
     stage.start("bare");
+    stage.settings(SHORT);
     stage.host.api_reachable(false);
     let _ = stage.host.virsh(&["destroy", "bare"]).ok();
     stage.host.api_reachable(true);
+    stage.settings("");
     assert_eq!(stage.phase(), "releasing");
     let uuid = format!("<uuid>{}</uuid>", stage.uuid("bare"));
     stage.host.define(&Domain::new("bare").element(&uuid));
@@ -215,8 +217,8 @@ fn names(stage: &mut Stage) {
         "名前 🐧",
         " blank at both ends ",
         "quote\"d 'n' `ticked`",
-        "$(touch /run/pwned); * & <b>",
-        "..",
+        "$(touch pwned); * & <b>",
+        "...",
         "-rf",
         "tab\there",
         "x\u{202e}desrever",
@@ -230,7 +232,12 @@ fn names(stage: &mut Stage) {
         assert_eq!(stage.phase(), "live");
         assert_eq!(stage.claim(name)["domain"], name);
         stage.only_attached(&["named-root rw"]);
-        stage.libvirtd_restarts();
+        // libvirt itself loses a domain with a tab in its name: it looks for its files under a blank.
+        if !name.contains('\t') {
+            stage.libvirtd_restarts();
+            let state = stage.host.state(uuid);
+            assert_eq!(state.as_deref(), Some("running"), "{name:?}");
+        }
         assert_eq!(stage.destroy(uuid), [REASSIGN], "{name:?}");
         stage.nothing_is_left();
         let _ = stage.host.virsh(&["undefine", uuid]).ok();
@@ -243,7 +250,8 @@ fn names(stage: &mut Stage) {
         let _ = stage.host.virsh(&["undefine", uuid]).ok();
         stage.nothing_is_left();
     }
-    assert_eq!(stage.host.read("/run/pwned"), None);
+    // Where hooks and libvirtd run.
+    assert_eq!(stage.host.read("/pwned"), None);
 }
 
 fn newline(stage: &mut Stage) {

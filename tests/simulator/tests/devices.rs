@@ -129,14 +129,21 @@ fn the_state_survives_an_end_and_a_kill() {
         assert_eq!(sim.loops(), 0);
         assert!(sim.entries(1).is_empty() && sim.entries(2).is_empty());
     });
-    for _ in 0..2 {
+    for records in [true, false] {
         assert_eq!(sim.api("GET", "AttachmentsList", Value::Null).unwrap(), list);
         assert_eq!(sim.entries(1), entries);
         assert!(read_only(&sim.dev(2, "storpool/v")));
         assert_eq!(sim.loops(), 2);
         assert_eq!(sim.control("GET", "switches", Value::Null)["batch"], "prefix");
-        sim.restart("-KILL", |sim| assert_eq!(sim.loops(), 2));
+        sim.restart("-KILL", |sim| {
+            assert_eq!(sim.loops(), 2);
+            if !records {
+                // Killed before it could write down which devices it had.
+                fs::remove_file(sim.dir.path().join("state/devices.json")).unwrap();
+            }
+        });
     }
+    assert_eq!(sim.loops(), 2);
 }
 
 #[test]
@@ -302,4 +309,53 @@ fn snapshots_and_clones_have_the_content_of_then() {
         sim.reassign(json!({"volume": name, "ro": [1]})).unwrap();
         assert_eq!(head(&format!("storpool/{name}")), expected, "{name}");
     }
+}
+
+#[test]
+fn open_questions_are_answered_as_switched() {
+    let sim = Sim::start(&["--switch=forced-open=node-stays", "--switch=down-detach=busy"]);
+    sim.volume("v");
+    sim.reassign(json!({"volume": "v", "rw": [1]})).unwrap();
+    let open = File::open(sim.dev(1, "storpool/v")).unwrap();
+    sim.reassign(json!({"volume": "v", "detach": "all", "force": true}))
+        .unwrap();
+    assert_eq!(sim.entries(1).len(), 3);
+    drop(open);
+    until("the closed device is gone", || {
+        sim.entries(1).is_empty() && sim.loops() == 0
+    });
+    sim.reassign(json!({"volume": "v", "rw": [1]})).unwrap();
+    sim.control("POST", "client", json!({"id": 1, "up": false}));
+    assert_eq!(
+        sim.reassign(json!({"volume": "v", "detach": [1]})).unwrap_err().0,
+        "busy"
+    );
+    assert_eq!(sim.entries(1).len(), 3);
+    sim.reassign(json!({"volume": "v", "detach": [1], "force": true}))
+        .unwrap();
+    until("the device is gone", || sim.loops() == 0);
+}
+
+#[test]
+fn deleting_what_is_attached() {
+    let sim = Sim::start(&[]);
+    let delete = |how: Value| sim.api("POST", "VolumeDelete/v", how).map_err(|e| e.0);
+    for how in ["detach", "detachForce"] {
+        sim.volume("v");
+        sim.reassign(json!({"volume": "v", "rw": [1]})).unwrap();
+        assert_eq!(delete(Value::Null), Err("busy".to_owned()));
+        let open = File::open(sim.dev(1, "storpool/v")).unwrap();
+        if how == "detach" {
+            assert_eq!(delete(json!({"onAttached": how})), Err("busy".to_owned()));
+            assert_eq!(sim.entries(1).len(), 3);
+            drop(open);
+        }
+        delete(json!({"onAttached": how})).unwrap();
+        assert!(sim.entries(1).is_empty());
+        assert_eq!(delete(Value::Null), Err("objectDoesNotExist".to_owned()));
+    }
+    assert_eq!(
+        delete(json!({"onAttached": "maybe"})),
+        Err("invalidParam".to_owned())
+    );
 }

@@ -7,6 +7,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// Two `losetup --find` that pick the same device make one of them sleep a quarter of a second.
+static FINDING: Mutex<()> = Mutex::new(());
 
 /// Runs a tool; its standard output, or an error with what it said.
 fn run(command: &mut Command) -> io::Result<String> {
@@ -25,6 +29,7 @@ fn run(command: &mut Command) -> io::Result<String> {
 /// Makes a loop device of `file`, with direct I/O where the file system can, so that two devices of one
 /// file see each other's writes.
 pub fn attach(file: &Path, read_only: bool) -> io::Result<PathBuf> {
+    let _finding = FINDING.lock().unwrap_or_else(PoisonError::into_inner);
     let try_with = |direct: bool| {
         let mut command = Command::new("losetup");
         command.args(["--find", "--show"]);
