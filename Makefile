@@ -31,7 +31,7 @@ DEMO := $(AS_ROOT) env PATH=/usr/sbin:/usr/bin:/sbin:/bin $(TARGET)/debug/spvirt
 .PHONY: help
 help: ## Show this list
 	@echo "spvirt: StorPool volumes for plain libvirt"; echo
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Install what building and testing need (Debian 12; through sudo if need be)
