@@ -114,8 +114,8 @@ fn attach_refused(stage: &mut Stage) {
         fault["kind"] = kind.into();
         refuses(stage, "no", REASSIGN, &fault, words);
     }
-    let teapot = json!({"kind": "error", "name": "invalidParam", "descr": "odd", "status": 418});
-    refuses(stage, "no", REASSIGN, &teapot, "invalidParam: odd");
+    let teapot = json!({"kind": "error", "name": "invalidParam", "descr": "odd\nand more", "status": 418});
+    refuses(stage, "no", REASSIGN, &teapot, "invalidParam: odd\\nand more");
     let away = json!({"kind": "redirect", "to": format!("{}/ctrl/1.0/{REASSIGN}", stage.cluster.url())});
     refuses(
         stage,
