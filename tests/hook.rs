@@ -118,7 +118,7 @@ fn odd_arguments_pass() {
         storpool,
     );
     passes(
-        &[bytes(&[b'a'; 100_000]), bytes(b"release"), bytes(b"end")],
+        &[bytes(&vec![b'a'; 100_000]), bytes(b"release"), bytes(b"end")],
         storpool,
     );
 }

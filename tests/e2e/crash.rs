@@ -21,7 +21,7 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
             |stage: &mut Stage| hook_dies(stage, "before"),
         )
         .shared("a hook dies after its attach was applied", |stage: &mut Stage| {
-            hook_dies(stage, "after")
+            hook_dies(stage, "after");
         })
         .case("a power cut, then a start", power_cut_and_start)
         .case("a power cut, then reconcile", power_cut_and_reconcile)

@@ -28,7 +28,7 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
         .shared("save and restore", save_and_restore)
         .shared("a reset and a reboot ask nothing of StorPool", resets)
         .shared("a volume attached rw by hand stays rw", |stage: &mut Stage| {
-            attached_by_hand(stage, "rw", "", "rw")
+            attached_by_hand(stage, "rw", "", "rw");
         })
         .shared(
             "a volume attached ro by hand is rw for a while, then ro again",
@@ -39,7 +39,7 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
             |stage: &mut Stage| attached_by_hand(stage, "rw", "<readonly/>", "rw"),
         )
         .shared("a volume attached ro by hand stays ro", |stage: &mut Stage| {
-            attached_by_hand(stage, "ro", "<readonly/>", "ro")
+            attached_by_hand(stage, "ro", "<readonly/>", "ro");
         })
         .shared(
             "a volume renamed while it runs is let go by its id",

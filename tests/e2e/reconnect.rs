@@ -137,17 +137,17 @@ fn deadline(stage: &mut Stage) {
 fn closed_descriptors(stage: &mut Stage) {
     stage.domain("closed", Guest::Idle);
     stage.start("closed");
-    let (script, calls) = ("/run/closed-hook", "/run/closed-calls");
+    let (script, log) = ("/run/closed-hook", "/run/closed-calls");
     stage.host.write(
         script,
-        format!("#!/bin/sh\necho \"$*\" >>{calls}\nexec /usr/sbin/spvirt-hook \"$@\" <&- >&- 2>&-\n"),
+        format!("#!/bin/sh\necho \"$*\" >>{log}\nexec /usr/sbin/spvirt-hook \"$@\" <&- >&- 2>&-\n"),
     );
     let _ = stage.host.exec(&["chmod", "755", script]).ok();
     stage.install_hook(script);
     stage.survives("closed", || stage.libvirtd_restarts());
     // No XML comes in: the claim is found by the domain's name.
     assert_eq!(stage.destroy("closed"), [REASSIGN]);
-    let calls = stage.host.read(calls).unwrap_or_default();
+    let calls = stage.host.read(log).unwrap_or_default();
     for call in ["closed reconnect begin", "closed release end"] {
         assert!(calls.contains(call), "{call:?} is missing in {calls}");
     }
@@ -160,13 +160,13 @@ fn full_disk(stage: &mut Stage) {
     stage.start("full");
     let claim = stage.claim_file("full");
     let content = stage.host.read(&claim).unwrap();
-    let fill = "mount -t tmpfs -o size=16k tmpfs /var/lib/spvirt && mkdir /var/lib/spvirt/claims";
-    let _ = stage.host.exec(&["sh", "-c", fill]).ok();
-    let full = stage
+    let mount = "mount -t tmpfs -o size=16k tmpfs /var/lib/spvirt && mkdir /var/lib/spvirt/claims";
+    let _ = stage.host.exec(&["sh", "-c", mount]).ok();
+    let refused = stage
         .host
         .exec(&["dd", "if=/dev/zero", "of=/var/lib/spvirt/zeros", "bs=4k"])
         .failed();
-    assert!(full.stderr.contains("No space left"), "{full}");
+    assert!(refused.stderr.contains("No space left"), "{refused}");
     // No claim, and no place for one.
     stage.survives("full", || stage.libvirtd_restarts());
     assert_eq!(stage.host.claims().len(), 0);

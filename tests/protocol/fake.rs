@@ -29,6 +29,8 @@ pub enum Trouble {
     ReplyLost,
     /// An API call is carried out only when the call that made it is over.
     CarriedOutLater,
+    /// The process dies while its API call is on the way; it is carried out later.
+    DiesInFlight,
 }
 
 /// The payload with which a call dies.
@@ -54,8 +56,8 @@ pub struct Cluster {
     pub volumes: RefCell<BTreeMap<u32, Volume>>,
     /// Clients that are down.
     pub down: RefCell<BTreeSet<u16>>,
-    /// Requests that will be carried out later: of which client, what.
-    pub pending: RefCell<Vec<(u16, Vec<Reassign>)>>,
+    /// Requests that will be carried out later.
+    pub pending: RefCell<Vec<Vec<Reassign>>>,
     /// Every request, for the invariants.
     pub log: RefCell<Vec<(u16, Reassign)>>,
 }
@@ -114,8 +116,8 @@ impl Cluster {
 
     /// Carries out what was put off.
     pub fn catch_up(&self) {
-        for (client, items) in self.pending.take() {
-            let _ = self.reassign(client, &items);
+        for items in self.pending.take() {
+            let _ = self.apply(&items);
         }
     }
 
@@ -128,7 +130,7 @@ impl Cluster {
         volumes.iter().find(is).map(|(number, _)| *number)
     }
 
-    fn reassign(&self, _client: u16, items: &[Reassign]) -> Result<(), Fault> {
+    fn apply(&self, items: &[Reassign]) -> Result<(), Fault> {
         let fault = |name: &str, descr: String| Fault {
             name: name.into(),
             descr,
@@ -221,6 +223,13 @@ impl<'a> Host<'a> {
             .collect()
     }
 
+    /// Puts a claim in place by hand.
+    pub fn put(&self, claim: &Claim) {
+        self.files
+            .borrow_mut()
+            .insert(claim.uuid.to_string(), file::encode(claim).unwrap());
+    }
+
     fn entries(&self) -> Vec<Entry> {
         let files = self.files.borrow();
         files
@@ -242,48 +251,45 @@ impl<'a> Host<'a> {
             std::panic::panic_any(Died);
         }
         let result = effect(trouble);
-        if trouble == Some(Trouble::DiesAfter) {
+        if matches!(trouble, Some(Trouble::DiesAfter | Trouble::DiesInFlight)) {
             std::panic::panic_any(Died);
         }
         result
     }
+}
 
-    fn api<T>(
-        &self,
-        trouble: Option<Trouble>,
-        call: impl FnOnce() -> Result<T, Fault>,
-    ) -> Result<T, ApiError> {
-        let call_name = "call";
-        let address = || "sim:81".to_owned();
-        match trouble {
-            Some(Trouble::Refused) => {
-                let fault = Fault {
-                    name: "internal".into(),
-                    descr: "no".into(),
-                    transient: false,
-                };
-                Err(ApiError::Refused {
-                    call: call_name,
-                    fault,
-                })
-            }
-            Some(Trouble::ReplyLost) => {
-                let _ = call();
-                Err(ApiError::Broken {
-                    address: address(),
-                    call: call_name,
-                    why: "reset".into(),
-                })
-            }
-            Some(Trouble::CarriedOutLater) => Err(ApiError::Timeout {
-                address: address(),
-                call: call_name,
-            }),
-            _ => call().map_err(|fault| ApiError::Refused {
+/// The answer to an API call, in trouble or not.
+fn api<T>(trouble: Option<Trouble>, call: impl FnOnce() -> Result<T, Fault>) -> Result<T, ApiError> {
+    let call_name = "call";
+    let address = || "sim:81".to_owned();
+    match trouble {
+        Some(Trouble::Refused) => {
+            let fault = Fault {
+                name: "internal".into(),
+                descr: "no".into(),
+                transient: false,
+            };
+            Err(ApiError::Refused {
                 call: call_name,
                 fault,
-            }),
+            })
         }
+        Some(Trouble::ReplyLost) => {
+            let _ = call();
+            Err(ApiError::Broken {
+                address: address(),
+                call: call_name,
+                why: "reset".into(),
+            })
+        }
+        Some(Trouble::CarriedOutLater | Trouble::DiesInFlight) => Err(ApiError::Timeout {
+            address: address(),
+            call: call_name,
+        }),
+        _ => call().map_err(|fault| ApiError::Refused {
+            call: call_name,
+            fault,
+        }),
     }
 }
 
@@ -382,18 +388,15 @@ impl World for Host<'_> {
             let mut log = self.cluster.log.borrow_mut();
             log.extend(items.iter().map(|item| (self.client, item.clone())));
             drop(log);
-            if trouble == Some(Trouble::CarriedOutLater) {
-                self.cluster
-                    .pending
-                    .borrow_mut()
-                    .push((self.client, items.to_vec()));
+            if matches!(trouble, Some(Trouble::CarriedOutLater | Trouble::DiesInFlight)) {
+                self.cluster.pending.borrow_mut().push(items.to_vec());
             }
-            self.api(trouble, || self.cluster.reassign(self.client, items))
+            api(trouble, || self.cluster.apply(items))
         })
     }
     fn attachments(&self, refs: &[VolumeRef]) -> Result<Listing, ApiError> {
         self.step(|trouble| {
-            self.api(trouble, || {
+            api(trouble, || {
                 let volumes = self.cluster.volumes.borrow();
                 let wanted = |number: u32, volume: &Volume| {
                     refs.iter().any(|r| match r {
@@ -421,7 +424,7 @@ impl World for Host<'_> {
     }
     fn describe(&self, object: &Object) -> Result<Option<Description>, ApiError> {
         self.step(|trouble| {
-            self.api(trouble, || {
+            api(trouble, || {
                 Ok(self.cluster.find(object).map(|number| Description {
                     name: self.cluster.volumes.borrow()[&number].name.clone(),
                     global_id: Some(gid(number)),
@@ -431,7 +434,7 @@ impl World for Host<'_> {
     }
     fn clients(&self) -> Result<Clients, ApiError> {
         self.step(|trouble| {
-            self.api(trouble, || {
+            api(trouble, || {
                 let up = |client: u16| {
                     (
                         ClientId::new(client).unwrap(),

@@ -8,7 +8,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate
 )]
 
 mod fake;
@@ -244,7 +246,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         Just(Trouble::DiesAfter),
         Just(Trouble::Refused),
         Just(Trouble::ReplyLost),
-        Just(Trouble::CarriedOutLater)
+        Just(Trouble::CarriedOutLater),
+        Just(Trouble::DiesInFlight)
     ];
     let trouble = || proptest::option::weighted(0.5, (0..12_u32, kind.clone()));
     let domain = 0..DOMAINS.len();
@@ -342,7 +345,7 @@ fn ends_as_it_began(hosts: &[Host], began: &[(u32, u16, Access)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Random lives on two hosts that may take over from each other.
     #[test]

@@ -9,12 +9,13 @@ use spvirt::volume::Access;
 use crate::fake::{Cluster, Host, Trouble};
 use crate::{call, check_requests, cluster, ends_as_it_began, is_running, prepare, qemu, reconcile, release};
 
-const TROUBLES: [Trouble; 5] = [
+const TROUBLES: [Trouble; 6] = [
     Trouble::DiesBefore,
     Trouble::DiesAfter,
     Trouble::Refused,
     Trouble::ReplyLost,
     Trouble::CarriedOutLater,
+    Trouble::DiesInFlight,
 ];
 
 #[test]
@@ -162,4 +163,20 @@ fn domains_of_one_host_share_only_when_both_say_so() {
     qemu(&host, 3, false);
     release(&host, 3).unwrap();
     assert!(!cluster.attachments().iter().any(|(number, ..)| *number == 2));
+}
+
+#[test]
+fn whoever_lets_go_last_restores_what_was_before_the_first() {
+    let cluster = cluster();
+    let host = Host::new(&cluster, 1);
+    prepare(&host, 2, Takeover::Safe).unwrap();
+    prepare(&host, 3, Takeover::Safe).unwrap();
+    // As after an adoption that could not read the first claim: it takes the attachment for somebody else's.
+    let mut second = host.read_claims().pop().unwrap();
+    assert_eq!(second.uuid, crate::uuid(3));
+    second.volumes[0].before = Some(Access::Rw);
+    host.put(&second);
+    release(&host, 2).unwrap();
+    release(&host, 3).unwrap();
+    assert_eq!(cluster.attachments(), []);
 }
