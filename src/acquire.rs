@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::api::{ApiError, Clients, Fault, Listing, Object, Reassign};
+use crate::api::{ApiError, Clients, Listing, Object, Reassign};
 use crate::claim::lock::Lock;
 use crate::claim::{Claim, Entry, Identity, Phase};
 use crate::config::Takeover;
+use crate::explain;
 use crate::plan::{self, Device, History, Step};
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
@@ -17,8 +18,6 @@ use crate::release::{self, Left};
 use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
 use crate::world::{Stage, World};
 
-/// Attachments the API allows per client.
-const ATTACHMENTS_MAX: usize = 1024;
 /// Between two looks at the devices; they are normally there when the attach returns.
 const DEVICE_PAUSE: Duration = Duration::from_millis(10);
 /// Looks at the devices before the list is asked whether the volumes are still ours.
@@ -45,32 +44,41 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     if world.orphaned() {
         return Err(Refusal::Orphaned);
     }
-    finish_earlier_run(world, start.uuid)?;
+    let unsure = finish_earlier_run(world, start.uuid)?;
     let mut wants = identified(world, wants)?;
     if wants.is_empty() {
         return Ok(());
     }
-    let (mut claim, items) = stake(world, start, &wants)?;
+    let (mut claim, items) = stake(world, start, &wants, unsure)?;
     let Err(refusal) = attach(world, start.policy, &mut wants, &mut claim, &items) else {
+        for held in &claim.volumes {
+            let (volume, access) = (&held.volume, held.access);
+            log::info!(SPVIRT_VOLUME:% = volume; "volume \"{volume}\" is attached {access}");
+        }
         return Ok(());
     };
     world.enter(Stage::Undo);
     if let Err(left) = release::let_go(world, claim) {
         log::warn!("not everything could be taken back, the claim stays: {left}");
     }
-    Err(explain(world, &wants, refusal))
+    Err(explain::explain(world, &wants, refusal))
 }
 
-/// An old claim of this domain stands (a crash, a lost or unfinished release): finish that release first.
-fn finish_earlier_run<W: World>(world: &W, uuid: &DomainUuid) -> Result<(), Refusal> {
+/// An old claim of this domain stands (a crash, a lost or unfinished release): finish that release first. True
+/// if an attach of that run may still come.
+fn finish_earlier_run<W: World>(world: &W, uuid: &DomainUuid) -> Result<bool, Refusal> {
     match world.claim(uuid)? {
-        None => Ok(()),
+        None => Ok(false),
         Some(Entry::Unreadable { why, .. }) => Err(Refusal::unreadable(uuid, why)),
-        Some(Entry::Claim(claim)) => match release::let_go(world, release::found(claim)) {
-            Ok(()) => Ok(()),
-            Err(Left::Api(error)) => Err(error.into()),
-            Err(left) => Err(Refusal::Unfinished(left.to_string())),
-        },
+        Some(Entry::Claim(claim)) => {
+            let claim = release::found(claim);
+            let unsure = claim.unsure;
+            match release::let_go(world, claim) {
+                Ok(()) => Ok(unsure),
+                Err(Left::Api(error)) => Err(error.into()),
+                Err(left) => Err(Refusal::Unfinished(left.to_string())),
+            }
+        }
     }
 }
 
@@ -103,7 +111,12 @@ fn identified<W: World>(world: &W, wants: Vec<Want>) -> Result<Vec<Want>, Refusa
 
 /// Under the claims lock, in one go: notes what is attached, refuses what another domain of this host uses, and
 /// puts the claim on disk. From here on a crash leaves something `reconcile` can find.
-fn stake<W: World>(world: &W, start: &Start, wants: &[Want]) -> Result<(Claim, Vec<Reassign>), Refusal> {
+fn stake<W: World>(
+    world: &W,
+    start: &Start,
+    wants: &[Want],
+    unsure: bool,
+) -> Result<(Claim, Vec<Reassign>), Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
     let others = others(world, start.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
@@ -124,7 +137,7 @@ fn stake<W: World>(world: &W, start: &Start, wants: &[Want]) -> Result<(Claim, V
         made: world.now(),
         daemon: world.daemon(),
         phase: Phase::Acquiring,
-        unsure: false,
+        unsure,
         volumes,
     };
     world.save(&claim)?;
@@ -171,9 +184,8 @@ fn attach<W: World>(
     claim: &mut Claim,
     items: &[Reassign],
 ) -> Result<(), Refusal> {
-    let failure = world.reassign(items).err();
-    // What became of a failed request is for the list to say; one that timed out may be applied even after that.
-    claim.unsure = failure.as_ref().is_some_and(ApiError::may_come_later);
+    // What became of a failed request is for the list to say.
+    let failure = ask(world, claim, items).err();
     let mut listing = look(world, wants, claim)?;
     if let Some(error) = failure
         && !plan::missing(wants, world.me(), &listing).is_empty()
@@ -199,7 +211,7 @@ fn attach<W: World>(
             Step::AttachAgain(lost) => {
                 history.rounds += 1;
                 let again = unattached(world, wants, claim, &lost)?;
-                if let Err(error) = world.reassign(&again) {
+                if let Err(error) = ask(world, claim, &again) {
                     log::info!("attaching again: {error}");
                 }
             }
@@ -216,11 +228,18 @@ fn attach<W: World>(
                     continue;
                 }
             }
-            Step::TakeOver(requests) => take_over(world, &requests, &mut history)?,
+            Step::TakeOver(requests) => take_over(world, claim, &requests, &mut history)?,
             Step::Refuse(refusal) => return Err(refusal),
         }
         listing = look(world, wants, claim)?;
     }
+}
+
+/// Sends a change. One that times out may be applied even after the next look, which the claim remembers.
+fn ask<W: World>(world: &W, claim: &mut Claim, items: &[Reassign]) -> Result<(), ApiError> {
+    let answer = world.reassign(items);
+    claim.unsure |= answer.as_ref().is_err_and(ApiError::may_come_later);
+    answer
 }
 
 fn wait<W: World>(world: &W, pause: Duration) -> Result<(), Refusal> {
@@ -231,12 +250,20 @@ fn wait<W: World>(world: &W, pause: Duration) -> Result<(), Refusal> {
     }
 }
 
-/// Asks who has the volumes, and learns their global ids.
+/// Asks who has the volumes, and learns their global ids. A list may call a volume by its id alone, which our own
+/// link tells, if it is there already.
 fn look<W: World>(world: &W, wants: &mut [Want], claim: &mut Claim) -> Result<Listing, Refusal> {
-    let refs: Vec<_> = wants.iter().map(|want| want.object().volume).collect();
+    let mut refs: Vec<_> = wants.iter().map(|want| want.object().volume).collect();
+    let linked: Vec<_> = world
+        .links(&refs)
+        .into_iter()
+        .map(|link| link.and_then(|link| link.global_id))
+        .collect();
+    refs.extend(linked.iter().flatten().cloned().map(VolumeRef::Id));
     let listing = world.attachments(&refs)?;
     let ids = plan::ids(wants, world.me(), &listing);
-    for ((want, held), id) in wants.iter_mut().zip(&mut claim.volumes).zip(ids) {
+    for (((want, held), id), linked) in wants.iter_mut().zip(&mut claim.volumes).zip(ids).zip(linked) {
+        let id = id.or(linked);
         want.global_id.clone_from(&id);
         held.global_id = id.or_else(|| held.global_id.take());
     }
@@ -261,7 +288,6 @@ fn settle<W: World>(world: &W, wants: &[Want], claim: &mut Claim, ids: &[GlobalI
     }
     adopt_lowered(world, claim)?;
     claim.phase = Phase::Live;
-    claim.unsure = false;
     world.save(claim)?;
     Ok(())
 }
@@ -330,9 +356,14 @@ fn devices<W: World>(world: &W, wants: &[Want]) -> Result<(), Refusal> {
 }
 
 /// One request after the other; a busy volume or an error ends in another look at the list, which decides.
-fn take_over<W: World>(world: &W, requests: &[Vec<Reassign>], history: &mut History) -> Result<(), Refusal> {
+fn take_over<W: World>(
+    world: &W,
+    claim: &mut Claim,
+    requests: &[Vec<Reassign>],
+    history: &mut History,
+) -> Result<(), Refusal> {
     for items in requests {
-        match world.reassign(items) {
+        match ask(world, claim, items) {
             Ok(()) => {}
             Err(ApiError::Refused { fault, .. }) if fault.is_open() => {
                 let looks = history.busy.take().map_or(0, |(looks, _)| looks) + 1;
@@ -366,60 +397,4 @@ fn down_twice<W: World>(world: &W, rivals: &BTreeSet<ClientId>) -> Result<BTreeS
     wait(world, GRACE)?;
     let second = down(&world.clients()?);
     Ok(first.intersection(&second).copied().collect())
-}
-
-/// Says more about a refusal than StorPool did: a batch is refused as a whole, and the person at the keyboard
-/// wants to know which volume it is. Asked after the undo, in what is left of the time; an answer that does not
-/// come leaves the refusal as it was.
-fn explain<W: World>(world: &W, wants: &[Want], refusal: Refusal) -> Refusal {
-    let better = match &refusal {
-        Refusal::NoDevice { .. } | Refusal::Api(ApiError::Timeout { .. }) => client_down(world),
-        Refusal::Api(ApiError::Refused { fault, .. }) if fault.is_unknown_client() => {
-            Some(Refusal::UnknownClient(world.me()))
-        }
-        Refusal::Api(ApiError::Refused { fault, .. }) if fault.is_missing_object() => missing(world, wants),
-        Refusal::Api(ApiError::Refused { fault, .. }) => {
-            too_many(world, wants, fault).or_else(|| client_down(world))
-        }
-        _ => None,
-    };
-    better.unwrap_or(refusal)
-}
-
-fn missing<W: World>(world: &W, wants: &[Want]) -> Option<Refusal> {
-    let exists = |want: &Want, snapshot| {
-        world
-            .describe(&Object {
-                volume: want.used.volume.clone(),
-                snapshot,
-            })
-            .map(|found| found.is_some())
-    };
-    for want in wants.iter().filter(|want| !want.snapshot) {
-        if !exists(want, false).ok()? {
-            let snapshot = want.access == Access::Rw && exists(want, true).ok()?;
-            let used = want.used.clone();
-            return Some(if snapshot {
-                Refusal::WritableSnapshot(used)
-            } else {
-                Refusal::Missing(used)
-            });
-        }
-    }
-    None
-}
-
-fn too_many<W: World>(world: &W, wants: &[Want], fault: &Fault) -> Option<Refusal> {
-    let count = world.attachments(&[]).ok()?.mine;
-    let full = count + wants.len() > ATTACHMENTS_MAX;
-    full.then(|| Refusal::TooMany {
-        client: world.me(),
-        count,
-        why: fault.descr.clone(),
-    })
-}
-
-fn client_down<W: World>(world: &W) -> Option<Refusal> {
-    let down = world.clients().ok()?.get(&world.me()) == Some(&false);
-    down.then(|| Refusal::ClientDown(world.me()))
 }

@@ -14,6 +14,7 @@ pub mod deadline;
 pub mod device;
 pub mod domain;
 pub mod event;
+pub mod explain;
 pub mod hook;
 pub mod host;
 pub mod journal;

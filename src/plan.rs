@@ -338,3 +338,6 @@ pub fn device(want: &Want, own: Option<&Link>, by_id: Option<&Link>) -> Device {
         _ => Device::Ready,
     }
 }
+
+#[cfg(test)]
+mod tests;

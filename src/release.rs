@@ -84,7 +84,11 @@ pub fn let_go<W: World>(world: &W, mut claim: Claim) -> Result<(), Left> {
     let _volumes = lock_volumes(world, &claim)?;
     let items = decide(world, &mut claim)?;
     learned?;
+    let asked = claim.clone();
     let outcome = detach(world, &mut claim, items);
+    for volume in given_back(&asked, &claim, outcome.is_ok()) {
+        log::info!(SPVIRT_VOLUME:% = volume; "volume \"{volume}\" is given back");
+    }
     let _claims = world.lock(&Lock::Claims)?;
     if outcome.is_err() || claim.unsure {
         world.save(&claim)?;
@@ -94,8 +98,15 @@ pub fn let_go<W: World>(world: &W, mut claim: Claim) -> Result<(), Left> {
     outcome
 }
 
+/// The volumes of `asked` that the request took care of; of a request that failed, those that left the claim.
+fn given_back<'a>(asked: &'a Claim, left: &Claim, done: bool) -> Vec<&'a VolumeRef> {
+    let remains = |held: &&Held| left.volumes.iter().any(|rest| rest.volume == held.volume);
+    let gone = asked.volumes.iter().filter(|held| done || !remains(held));
+    gone.map(|held| &held.volume).collect()
+}
+
 /// A volume is never detached by name, which may be another volume's by now. What has no id yet gets it from
-/// its link or from one list; what neither knows is not attached, and is only remembered if that may still come.
+/// its link or from one list; what neither knows is not attached (yet).
 fn learn_ids<W: World>(world: &W, claim: &mut Claim) -> Result<(), Left> {
     let unknown = |held: &Held| held.known_id().is_none();
     if !claim.volumes.iter().any(unknown) {
@@ -118,8 +129,6 @@ fn learn_ids<W: World>(world: &W, claim: &mut Claim) -> Result<(), Left> {
             .known_id()
             .or_else(|| named.and_then(|line| line.global_id.clone()));
     }
-    let unsure = claim.unsure;
-    claim.volumes.retain(|held| unsure || !unknown(held));
     Ok(())
 }
 
@@ -147,19 +156,25 @@ fn decide<W: World>(world: &W, claim: &mut Claim) -> Result<Vec<Reassign>, Left>
             .iter()
             .any(|entry| entry.protects(world.boot()) && entry.names(&identity))
     };
-    claim.volumes.retain(|held| !guarded(held));
+    let ours: Vec<Held> = claim
+        .volumes
+        .iter()
+        .filter(|held| !guarded(held))
+        .cloned()
+        .collect();
+    if !claim.unsure {
+        claim.volumes.clone_from(&ours);
+    }
     claim.phase = Phase::Releasing;
     world.save(claim)?;
-    let refs: Vec<_> = claim.volumes.iter().map(by_id).collect();
+    let refs: Vec<_> = ours.iter().map(by_id).collect();
     let links = world.links(&refs);
     let attached_rw = links
         .iter()
         .map(|link| link.as_ref().is_some_and(|link| link.access() == Access::Rw));
-    Ok(claim
-        .volumes
+    Ok(ours
         .iter()
         .zip(attached_rw)
-        .filter(|(held, _)| held.known_id().is_some())
         .filter_map(|(held, rw)| giving_back(held, rw, world.me()))
         .collect())
 }
@@ -183,10 +198,11 @@ fn heirs(claim: &Claim, others: &[Entry]) -> Vec<Claim> {
     others.iter().filter_map(lowered).collect()
 }
 
-/// What restores the state from before us: detached, lowered to ro if it still is rw, or nothing.
+/// What restores the state from before us: detached, lowered to ro if it still is rw, or nothing. Nothing, too,
+/// for a volume without a global id: it is not attached.
 fn giving_back(held: &Held, attached_rw: bool, me: ClientId) -> Option<Reassign> {
     let object = Object {
-        volume: by_id(held),
+        volume: VolumeRef::Id(held.known_id()?),
         snapshot: held.snapshot,
     };
     match held.before {

@@ -131,6 +131,11 @@ impl Transport {
         let clean = |text: &str| self.token.hide_in(text);
         match (reply, body.failure) {
             (Ok(Ok(data)), _) if status.is_success() => Ok(data),
+            // A server may say so with any status.
+            (Ok(Err(fault)), _) if fault.name == "unauthorized" => Err(ApiError::Unauthorized {
+                address: address(),
+                status: status.as_u16(),
+            }),
             (Ok(Err(fault)), _) => {
                 let fault = Fault {
                     name: clean(&fault.name),

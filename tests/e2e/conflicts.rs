@@ -97,16 +97,16 @@ fn never_by_metadata(stage: &mut Stage) {
     stage.nothing_is_left();
     // And the other way round: the host says never, the domain safe.
     stage.settings(NEVER);
-    let safe = "<spvirt:domain xmlns:spvirt=\"urn:spvirt:domain:1\" takeover=\"safe\"/>";
     let set = [
         "metadata",
         "shy",
+        "--uri",
         "urn:spvirt:domain:1",
         "--config",
         "--key",
         "spvirt",
         "--set",
-        safe,
+        "<domain takeover='safe'/>",
     ];
     let _ = stage.host.virsh(&set).ok();
     let _ = stage.start("shy");
@@ -142,7 +142,7 @@ fn dead_holder(stage: &mut Stage) {
     let calls = stage.start("dead");
     assert_eq!(
         calls,
-        [REASSIGN, LIST, LIST, SERVICES, SERVICES, REASSIGN, LIST],
+        [REASSIGN, LIST, LIST, SERVICES, SERVICES, LIST, REASSIGN, LIST],
         "two readings of who is down; at most eight"
     );
     let id = format!("~{}", stage.cluster.global_id("dead"));

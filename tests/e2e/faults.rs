@@ -156,6 +156,8 @@ fn attach_hangs(stage: &mut Stage) {
     let _ = stage.start("hangs");
     assert_eq!(stage.phase(), "live");
     let _ = stage.host.virsh(&["destroy", "hangs"]).ok();
+    stage.only_attached(&[]);
+    assert!(stage.reconcile().contains("released"));
     stage.nothing_is_left();
 }
 
@@ -164,8 +166,17 @@ fn attach_unanswered(stage: &mut Stage) {
     stage.domain("silent", Guest::Idle);
     stage.settings(IMPATIENT);
     // What hangs is logged when it ends.
-    starts(stage, "silent", REASSIGN, &plain("hang-after"), 1, &[LIST]);
+    let hang = plain("hang-after");
+    let calls = with(stage, REASSIGN, &hang, 1, || stage.start("silent"));
+    assert_eq!(calls, [LIST]);
     stage.settings("");
+    assert_eq!(stage.phase(), "live");
+    stage.only_attached(&["silent rw"]);
+    let _ = stage.host.virsh(&["destroy", "silent"]).ok();
+    // The server might still be at it, for all we know: the claim is looked at once more.
+    stage.only_attached(&[]);
+    assert!(stage.reconcile().contains("released"));
+    stage.nothing_is_left();
 }
 
 fn list_retried(stage: &mut Stage) {

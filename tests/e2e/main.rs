@@ -15,6 +15,7 @@ mod conflicts;
 mod crash;
 mod errors;
 mod faults;
+mod journal;
 mod lifecycle;
 mod panicking;
 mod races;
@@ -48,5 +49,6 @@ fn main() -> ExitCode {
     let suite = stops::cases(suite);
     let suite = conflicts::cases(suite);
     let suite = races::cases(suite);
+    let suite = journal::cases(suite);
     suite.run()
 }

@@ -64,7 +64,9 @@ fn race(stage: &mut Stage, domain: &str, settings: &str, rounds: usize, one_must
     }
     println!("    {ran} of {rounds} rounds had a winner");
     stage.settings("");
-    let _ = stage.host.virsh(&["undefine", domain]).ok();
+    for host in [&stage.host, &other] {
+        let _ = host.virsh(&["undefine", domain]).ok();
+    }
 }
 
 /// The winner runs, has the volume and a live claim; the loser has nothing and says who won.

@@ -103,7 +103,12 @@ impl Cluster {
         fs::write(folder.join("hosts"), "127.0.0.1 localhost\n").expect("the hosts' file of addresses");
         init::disks(&folder.join(keeper::DISKS));
         let bridge = bridge(number);
-        command::run(&["ip", "link", "add", &bridge, "type", "bridge"]);
+        // An address of its own: else it has the lowest of its ports' and changes it when that host goes, and the
+        // others keep talking to the old one for seconds.
+        let hardware = format!("02:00:00:00:00:{number:02x}");
+        command::run(&[
+            "ip", "link", "add", &bridge, "address", &hardware, "type", "bridge",
+        ]);
         command::run(&[
             "ip",
             "address",

@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! Why StorPool said no, in terms of the domain: which volume, which client.
+
+use crate::api::{ApiError, Fault, Object};
+use crate::policy::Want;
+use crate::refusal::Refusal;
+use crate::volume::Access;
+use crate::world::World;
+
+/// Attachments the API allows per client.
+const ATTACHMENTS_MAX: usize = 1024;
+
+/// Says more about a refusal than StorPool did: a batch is refused as a whole, and the person at the keyboard
+/// wants to know which volume it is. Asked after the undo, in what is left of the time; an answer that does not
+/// come leaves the refusal as it was.
+pub fn explain<W: World>(world: &W, wants: &[Want], refusal: Refusal) -> Refusal {
+    let better = match &refusal {
+        Refusal::NoDevice { .. } | Refusal::Api(ApiError::Timeout { .. }) => client_down(world),
+        Refusal::Api(ApiError::Refused { fault, .. }) if fault.is_unknown_client() => {
+            Some(Refusal::UnknownClient(world.me()))
+        }
+        Refusal::Api(ApiError::Refused { fault, .. }) if fault.is_missing_object() => missing(world, wants),
+        Refusal::Api(ApiError::Refused { fault, .. }) => {
+            too_many(world, wants, fault).or_else(|| client_down(world))
+        }
+        _ => None,
+    };
+    better.unwrap_or(refusal)
+}
+
+fn missing<W: World>(world: &W, wants: &[Want]) -> Option<Refusal> {
+    let exists = |want: &Want, snapshot| {
+        world
+            .describe(&Object {
+                volume: want.used.volume.clone(),
+                snapshot,
+            })
+            .map(|found| found.is_some())
+    };
+    for want in wants.iter().filter(|want| !want.snapshot) {
+        if !exists(want, false).ok()? {
+            let snapshot = want.access == Access::Rw && exists(want, true).ok()?;
+            let used = want.used.clone();
+            return Some(if snapshot {
+                Refusal::WritableSnapshot(used)
+            } else {
+                Refusal::Missing(used)
+            });
+        }
+    }
+    None
+}
+
+fn too_many<W: World>(world: &W, wants: &[Want], fault: &Fault) -> Option<Refusal> {
+    let count = world.attachments(&[]).ok()?.mine;
+    let full = count + wants.len() > ATTACHMENTS_MAX;
+    full.then(|| Refusal::TooMany {
+        client: world.me(),
+        count,
+        why: fault.descr.clone(),
+    })
+}
+
+fn client_down<W: World>(world: &W) -> Option<Refusal> {
+    let down = world.clients().ok()?.get(&world.me()) == Some(&false);
+    down.then(|| Refusal::ClientDown(world.me()))
+}

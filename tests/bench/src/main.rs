@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! The numbers the hook must keep, measured on this machine and within one run: `make bench`.
+//!
+//! Every time is a ratio to `/bin/true`, started the same way, in turn with the hook, with the same bytes on its
+//! stdin: a slow or a busy machine slows both. `docs/numbers.md` says what is measured, why, and what came out.
+//! Exit code 1 when a bound is broken. Needs root, for a mount namespace and loop devices of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+mod api;
+mod call;
+mod crowd;
+mod disks;
+mod domain;
+mod libraries;
+mod memory;
+mod report;
+mod requests;
+mod sample;
+mod stage;
+mod times;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use report::Report;
+use stage::Stage;
+
+fn main() -> ExitCode {
+    if cfg!(debug_assertions) {
+        eprintln!("spvirt-bench measures release builds: cargo run --release -p spvirt-bench");
+        return ExitCode::FAILURE;
+    }
+    let hook = match hook() {
+        Ok(hook) => hook,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut report = Report::default();
+    // Before the stage, whose /etc and /dev are bare.
+    libraries::check(&hook, &mut report);
+    let stage = Stage::enter(hook);
+    requests::check(&stage, &mut report);
+    memory::check(&stage, &mut report);
+    times::quiet(&stage, &mut report);
+    times::prepare(&stage, &mut report);
+    crowd::ten_on_a_slow_api(&stage, &mut report);
+    crowd::twenty_on_a_long_list(&stage, &mut report);
+    report.finish()
+}
+
+/// The hook: the first argument, else the one beside this program.
+fn hook() -> Result<PathBuf, String> {
+    let path = match std::env::args_os().nth(1) {
+        Some(path) => PathBuf::from(path),
+        None => std::env::current_exe()
+            .expect("our own path")
+            .with_file_name("spvirt-hook"),
+    };
+    path.canonicalize().map_err(|error| {
+        format!(
+            "{}: {error}: cargo build --release -p spvirt --bin spvirt-hook",
+            path.display()
+        )
+    })
+}
