@@ -46,18 +46,24 @@ demo: setup ## Watch a domain start and stop on a simulated StorPool cluster (un
 
 .PHONY: test
 test: setup ## Set up and run everything: what CI runs
-	@SECONDS=0; timeout --kill-after=1m 42m $(MAKE) stages; echo "== everything passed ($$SECONDS s)"
+	@SECONDS=0; timeout --kill-after=1m 42m $(MAKE) --keep-going stages; echo "== everything passed ($$SECONDS s)"
 
-# In this order each dependency is compiled at most three times: checked, built for the tests (which later stages
-# find ready), and checked without the helper's.
+# All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
+# at most three times: checked, built for the tests (which later stages find ready), and checked without the helper's.
 .PHONY: stages
 stages: check unit conformance conformance-config rig e2e e2e-contrary demo-runs
 
 .PHONY: check
-check: ## Format, lints, documentation, and the hook where no libvirt-dev is
+check: format lints hook-alone documentation ## Format, lints, documentation, and the hook where no libvirt-dev is
+
+.PHONY: format lints hook-alone documentation
+format:
 	@$(STAGE) "format" 1m cargo fmt --all --check
+lints:
 	@$(STAGE) "lints" 15m cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+hook-alone:
 	@$(STAGE) "the hook without libvirt" 10m cargo clippy --quiet --locked --package spvirt --no-default-features -- -D warnings
+documentation:
 	@RUSTDOCFLAGS="-D warnings" $(STAGE) "documentation" 10m cargo doc --quiet --locked --workspace --no-deps
 
 .PHONY: unit

@@ -167,7 +167,7 @@ fn decide<W: World>(world: &W, claim: &mut Claim) -> Result<Vec<Reassign>, Left>
     }
     claim.phase = Phase::Releasing;
     world.save(claim)?;
-    let refs: Vec<_> = ours.iter().map(by_id).collect();
+    let refs: Vec<_> = ours.iter().map(Held::reference).collect();
     let links = world.links(&refs);
     let attached_rw = links
         .iter()
@@ -222,10 +222,6 @@ fn giving_back(held: &Held, attached_rw: bool, me: ClientId) -> Option<Reassign>
     }
 }
 
-fn by_id(held: &Held) -> VolumeRef {
-    held.known_id().map_or_else(|| held.volume.clone(), VolumeRef::Id)
-}
-
 /// Sends one request for everything; when something is open, a few more, then one per volume, so that one
 /// stuck disk does not keep the others. What is done leaves the claim.
 fn detach<W: World>(world: &W, claim: &mut Claim, items: Vec<Reassign>) -> Result<(), Left> {
@@ -249,13 +245,13 @@ fn detach<W: World>(world: &W, claim: &mut Claim, items: Vec<Reassign>) -> Resul
         }
     }
     if !claim.unsure {
-        claim.volumes.retain(|held| rest.contains(&by_id(held)));
+        claim.volumes.retain(|held| rest.contains(&held.reference()));
     }
     match first {
         None => Ok(()),
         Some((volume, error)) if error.fault().is_some_and(crate::api::Fault::is_open) => {
             let holder = world.holder(&volume);
-            let named = claim.volumes.iter().find(|held| by_id(held) == volume);
+            let named = claim.volumes.iter().find(|held| held.reference() == volume);
             Err(Left::Busy {
                 volume: named.map_or(volume, |held| held.volume.clone()),
                 holder,

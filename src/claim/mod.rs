@@ -13,6 +13,7 @@ pub mod file;
 pub mod lock;
 pub mod store;
 
+use crate::api::{Attachment, Listing};
 use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
 
 /// What one domain holds on this host.
@@ -195,5 +196,23 @@ impl Held {
             VolumeRef::Id(id) => Some(id.clone()),
             VolumeRef::Name(_) => None,
         })
+    }
+
+    /// The surest way to name the volume: by global id as soon as one is known.
+    #[must_use]
+    pub fn reference(&self) -> VolumeRef {
+        self.known_id().map_or_else(|| self.volume.clone(), VolumeRef::Id)
+    }
+
+    /// How the volume is attached to `client`, by a list that was asked for it; `None` if it is not.
+    #[must_use]
+    pub fn rights(&self, listing: &Listing, client: ClientId) -> Option<Access> {
+        let id = self.known_id();
+        let is = |line: &&Attachment| match (&id, &line.global_id) {
+            (Some(mine), Some(listed)) => mine == listed,
+            _ => line.name == self.volume.api(),
+        };
+        let mine = listing.attachments.iter().filter(|line| line.client == client);
+        mine.into_iter().find(is).map(|line| line.rights)
     }
 }

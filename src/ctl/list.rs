@@ -12,7 +12,7 @@ use spvirt::api::{ApiError, Listing};
 use spvirt::claim::{Claim, Entry, Held, Phase};
 use spvirt::deadline::Deadline;
 use spvirt::host::Host;
-use spvirt::volume::{Access, ClientId, GlobalId, VolumeRef};
+use spvirt::volume::{Access, GlobalId};
 use spvirt::world::{Stage, World};
 
 use crate::{Failure, Verdict, configuration};
@@ -88,17 +88,13 @@ pub fn run(out: &mut impl Write, json: bool) -> Result<Verdict, Failure> {
 fn attachments(host: &Host, claims: &[Claim]) -> Result<Listing, ApiError> {
     let refs: Vec<_> = claims
         .iter()
-        .flat_map(|claim| claim.volumes.iter().map(reference))
+        .flat_map(|claim| claim.volumes.iter().map(Held::reference))
         .collect();
     if refs.is_empty() {
         Ok(Listing::default())
     } else {
         host.attachments(&refs)
     }
-}
-
-fn reference(held: &Held) -> VolumeRef {
-    held.known_id().map_or_else(|| held.volume.clone(), VolumeRef::Id)
 }
 
 fn row(host: &Host, claim: &Claim, held: &Held, listing: Option<&Listing>) -> Row {
@@ -115,25 +111,23 @@ fn row(host: &Host, claim: &Claim, held: &Held, listing: Option<&Listing>) -> Ro
         volume: held.volume.to_string(),
         global_id: held.known_id(),
         wants: held.access,
-        attached: listing.map_or_else(|| "?".to_owned(), |listing| rights(listing, held, host.me())),
+        attached: listing.map_or_else(
+            || "?".to_owned(),
+            |listing| or_no(held.rights(listing, host.me())),
+        ),
         before: held
             .before
             .map_or_else(|| "no".to_owned(), |access| access.to_string()),
         held_by: if releasing {
-            host.holder(&reference(held))
+            host.holder(&held.reference())
         } else {
             None
         },
     }
 }
 
-fn rights(listing: &Listing, held: &Held, me: ClientId) -> String {
-    let id = held.known_id();
-    let mine = listing.attachments.iter().find(|line| {
-        line.client == me
-            && (line.name == held.volume.api() || line.global_id.is_some() && line.global_id == id)
-    });
-    mine.map_or_else(|| "no".to_owned(), |line| line.rights.to_string())
+fn or_no(access: Option<Access>) -> String {
+    access.map_or_else(|| "no".to_owned(), |access| access.to_string())
 }
 
 fn table(rows: &[Row]) -> comfy_table::Table {

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use spvirt::api::ApiError;
 use spvirt::claim::lock::{Lock, LockError};
-use spvirt::claim::{Claim, Entry};
+use spvirt::claim::{Claim, Entry, Held};
 use spvirt::config::Config;
 use spvirt::deadline::Deadline;
 use spvirt::host::Host;
@@ -119,7 +120,14 @@ fn look_at(config: &Config, uri: &str, entry: &Entry, dry_run: bool) -> Result<L
 
 fn settle(host: &Host, claim: Claim, state: &DomainState, dry_run: bool) -> (Outcome, String) {
     match decide(&claim, host.me(), host.boot(), state) {
-        Action::Keep => (Outcome::Kept, String::new()),
+        Action::Keep => match lost(host, &claim) {
+            Ok(lost) if lost.is_empty() => (Outcome::Kept, String::new()),
+            Ok(lost) => (
+                Outcome::Report,
+                format!("the domain runs, but is without {}", lost.join(", ")),
+            ),
+            Err(error) => (Outcome::Skipped, error.to_string()),
+        },
         Action::Skip(why) => (Outcome::Skipped, why),
         Action::Report(why) => (Outcome::Report, why),
         Action::Finish if dry_run => (Outcome::WouldRelease, String::new()),
@@ -132,6 +140,20 @@ fn settle(host: &Host, claim: Claim, state: &DomainState, dry_run: bool) -> (Out
             Err(left) => (Outcome::Left, left.to_string()),
         },
     }
+}
+
+/// Volumes of a running domain that are not attached here with the access it needs. Reported, never given back:
+/// after a takeover elsewhere that would hand a stale guest its disk.
+fn lost(host: &Host, claim: &Claim) -> Result<Vec<String>, ApiError> {
+    let refs: Vec<_> = claim.volumes.iter().map(Held::reference).collect();
+    let listing = host.attachments(&refs)?;
+    let gone = claim
+        .volumes
+        .iter()
+        .filter(|held| held.rights(&listing, host.me()) < Some(held.access));
+    Ok(gone
+        .map(|held| format!("volume \"{}\" ({})", held.volume, held.disk))
+        .collect())
 }
 
 /// Lets go of a claim; false when it has to stay for one more look.
