@@ -45,9 +45,12 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     if world.orphaned() {
         return Err(Refusal::Orphaned);
     }
-    finish_earlier_run(world, start.uuid)?;
+    let unsure = finish_earlier_run(world, start.uuid)?;
     let mut wants = identified(world, wants)?;
-    let (mut claim, items) = stake(world, start, &wants)?;
+    if wants.is_empty() {
+        return Ok(());
+    }
+    let (mut claim, items) = stake(world, start, &wants, unsure)?;
     let Err(refusal) = attach(world, start.policy, &mut wants, &mut claim, &items) else {
         return Ok(());
     };
@@ -58,16 +61,21 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     Err(explain(world, &wants, refusal))
 }
 
-/// An old claim of this domain stands (a crash, a lost or unfinished release): finish that release first.
-fn finish_earlier_run<W: World>(world: &W, uuid: &DomainUuid) -> Result<(), Refusal> {
+/// An old claim of this domain stands (a crash, a lost or unfinished release): finish that release first. True
+/// if an attach of that run may still come.
+fn finish_earlier_run<W: World>(world: &W, uuid: &DomainUuid) -> Result<bool, Refusal> {
     match world.claim(uuid)? {
-        None => Ok(()),
+        None => Ok(false),
         Some(Entry::Unreadable { why, .. }) => Err(Refusal::unreadable(uuid, why)),
-        Some(Entry::Claim(claim)) => match release::let_go(world, release::found(claim)) {
-            Ok(()) => Ok(()),
-            Err(Left::Api(error)) => Err(error.into()),
-            Err(left) => Err(Refusal::Unfinished(left.to_string())),
-        },
+        Some(Entry::Claim(claim)) => {
+            let claim = release::found(claim);
+            let unsure = claim.unsure;
+            match release::let_go(world, claim) {
+                Ok(()) => Ok(unsure),
+                Err(Left::Api(error)) => Err(error.into()),
+                Err(left) => Err(Refusal::Unfinished(left.to_string())),
+            }
+        }
     }
 }
 
@@ -100,7 +108,12 @@ fn identified<W: World>(world: &W, wants: Vec<Want>) -> Result<Vec<Want>, Refusa
 
 /// Under the claims lock, in one go: notes what is attached, refuses what another domain of this host uses, and
 /// puts the claim on disk. From here on a crash leaves something `reconcile` can find.
-fn stake<W: World>(world: &W, start: &Start, wants: &[Want]) -> Result<(Claim, Vec<Reassign>), Refusal> {
+fn stake<W: World>(
+    world: &W,
+    start: &Start,
+    wants: &[Want],
+    unsure: bool,
+) -> Result<(Claim, Vec<Reassign>), Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
     let others = others(world, start.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
@@ -121,7 +134,7 @@ fn stake<W: World>(world: &W, start: &Start, wants: &[Want]) -> Result<(Claim, V
         made: world.now(),
         daemon: world.daemon(),
         phase: Phase::Acquiring,
-        unsure: false,
+        unsure,
         volumes,
     };
     world.save(&claim)?;
@@ -168,9 +181,8 @@ fn attach<W: World>(
     claim: &mut Claim,
     items: &[Reassign],
 ) -> Result<(), Refusal> {
-    let failure = world.reassign(items).err();
-    // What became of a failed request is for the list to say; one that timed out may be applied even after that.
-    claim.unsure = failure.as_ref().is_some_and(ApiError::may_come_later);
+    // What became of a failed request is for the list to say.
+    let failure = ask(world, claim, items).err();
     let mut listing = look(world, wants, claim)?;
     if let Some(error) = failure
         && !plan::missing(wants, world.me(), &listing).is_empty()
@@ -185,13 +197,18 @@ fn attach<W: World>(
                 match devices(world, wants) {
                     Ok(()) => return Ok(()),
                     Err(refusal) if history.rounds > 0 => return Err(refusal),
-                    Err(_) => history.rounds += 1,
+                    Err(refusal) => {
+                        history.rounds += 1;
+                        // The list may know why; if it does not come, the device is what we know.
+                        listing = look(world, wants, claim).map_err(|_| refusal)?;
+                        continue;
+                    }
                 }
             }
             Step::AttachAgain(lost) => {
                 history.rounds += 1;
                 let again = unattached(world, wants, claim, &lost)?;
-                if let Err(error) = world.reassign(&again) {
+                if let Err(error) = ask(world, claim, &again) {
                     log::info!("attaching again: {error}");
                 }
             }
@@ -199,12 +216,27 @@ fn attach<W: World>(
                 history.waited = true;
                 wait(world, pause)?;
             }
-            Step::AskWhoIsDown(rivals) => history.down = Some(down_twice(world, &rivals)?),
-            Step::TakeOver(requests) => take_over(world, &requests, &mut history)?,
+            Step::AskWhoIsDown(rivals) => {
+                let down = down_twice(world, &rivals)?;
+                let asked_once = down.is_empty();
+                history.down = Some(down);
+                if asked_once {
+                    // No time has passed since the last look.
+                    continue;
+                }
+            }
+            Step::TakeOver(requests) => take_over(world, claim, &requests, &mut history)?,
             Step::Refuse(refusal) => return Err(refusal),
         }
         listing = look(world, wants, claim)?;
     }
+}
+
+/// Sends a change. One that times out may be applied even after the next look, which the claim remembers.
+fn ask<W: World>(world: &W, claim: &mut Claim, items: &[Reassign]) -> Result<(), ApiError> {
+    let answer = world.reassign(items);
+    claim.unsure |= answer.as_ref().is_err_and(ApiError::may_come_later);
+    answer
 }
 
 fn wait<W: World>(world: &W, pause: Duration) -> Result<(), Refusal> {
@@ -221,7 +253,7 @@ fn look<W: World>(world: &W, wants: &mut [Want], claim: &mut Claim) -> Result<Li
     let listing = world.attachments(&refs)?;
     let ids = plan::ids(wants, world.me(), &listing);
     for ((want, held), id) in wants.iter_mut().zip(&mut claim.volumes).zip(ids) {
-        want.global_id = id.clone();
+        want.global_id.clone_from(&id);
         held.global_id = id.or_else(|| held.global_id.take());
     }
     Ok(listing)
@@ -245,7 +277,6 @@ fn settle<W: World>(world: &W, wants: &[Want], claim: &mut Claim, ids: &[GlobalI
     }
     adopt_lowered(world, claim)?;
     claim.phase = Phase::Live;
-    claim.unsure = false;
     world.save(claim)?;
     Ok(())
 }
@@ -314,9 +345,14 @@ fn devices<W: World>(world: &W, wants: &[Want]) -> Result<(), Refusal> {
 }
 
 /// One request after the other; a busy volume or an error ends in another look at the list, which decides.
-fn take_over<W: World>(world: &W, requests: &[Vec<Reassign>], history: &mut History) -> Result<(), Refusal> {
+fn take_over<W: World>(
+    world: &W,
+    claim: &mut Claim,
+    requests: &[Vec<Reassign>],
+    history: &mut History,
+) -> Result<(), Refusal> {
     for items in requests {
-        match world.reassign(items) {
+        match ask(world, claim, items) {
             Ok(()) => {}
             Err(ApiError::Refused { fault, .. }) if fault.is_open() => {
                 let looks = history.busy.take().map_or(0, |(looks, _)| looks) + 1;

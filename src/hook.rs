@@ -357,7 +357,7 @@ fn watch(event: &Event, deadline: Deadline) {
     let event = event.clone();
     let end = move || {
         while !left(deadline.end()).is_zero() {
-            std::thread::sleep(left(deadline.end()).min(Duration::from_secs(3600)));
+            std::thread::sleep(left(deadline.end()).min(Duration::from_hours(1)));
         }
         log::error!(
             "the deadline has passed: this call ends here, \"spvirt reconcile\" looks after the rest"

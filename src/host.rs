@@ -22,7 +22,7 @@ use crate::{device, sys};
 
 /// How long a daemon may take from the end of `prepare` to the first sign of QEMU before a claim without one
 /// counts as stale.
-const LAUNCH: Duration = Duration::from_secs(60);
+const LAUNCH: Duration = Duration::from_mins(1);
 
 /// This host during one call.
 #[derive(Debug)]
@@ -56,12 +56,17 @@ impl<'a> Host<'a> {
         self.api.requests()
     }
 
-    /// A domain between the end of its `prepare` and its QEMU: as long as its daemon lives, either a QEMU or a
-    /// `release` will follow, soon.
-    fn is_launching(&self, claim: &Claim) -> bool {
-        let age = Duration::from_millis(sys::since_boot().saturating_sub(claim.made));
-        claim.phase == Phase::Live && age < LAUNCH && claim.daemon.is_some_and(sys::is_alive)
+    /// Takes a lock if nobody holds it.
+    pub fn try_lock(&self, lock: &Lock) -> Result<Guard, LockError> {
+        lock::take(Path::new(lock::DIR), lock, Instant::now())
     }
+}
+
+/// A domain between the end of its `prepare` and its QEMU: as long as its daemon lives, either a QEMU or a
+/// `release` will follow, soon.
+fn is_launching(claim: &Claim) -> bool {
+    let age = Duration::from_millis(sys::since_boot().saturating_sub(claim.made));
+    claim.phase == Phase::Live && age < LAUNCH && claim.daemon.is_some_and(sys::is_alive)
 }
 
 impl World for Host<'_> {
@@ -133,7 +138,7 @@ impl World for Host<'_> {
         }
         let busy = claim.phase != Phase::Releasing
             && lock::is_held(Path::new(lock::DIR), &Lock::Domain(claim.uuid.clone()));
-        if busy || self.is_launching(claim) {
+        if busy || is_launching(claim) {
             return Some("it is being started".to_owned());
         }
         // A QEMU that cannot be killed has no command line any more, but still its devices.
@@ -152,8 +157,12 @@ impl World for Host<'_> {
         sys::opener_of(&link.device)
     }
 
+    /// A request that gets no answer may have been carried out all the same, and only the list can tell: a quarter
+    /// of the time is kept back to ask for it.
     fn reassign(&self, items: &[Reassign]) -> Result<(), ApiError> {
-        self.api.reassign(items, self.until.get())
+        let until = self.until.get();
+        self.api
+            .reassign(items, until.checked_sub(left(until) / 4).unwrap_or(until))
     }
 
     fn attachments(&self, volumes: &[VolumeRef]) -> Result<Listing, ApiError> {

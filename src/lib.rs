@@ -20,6 +20,7 @@ pub mod journal;
 pub mod persist;
 pub mod plan;
 pub mod policy;
+pub mod reconcile;
 pub mod refusal;
 pub mod release;
 pub mod report;

@@ -64,10 +64,18 @@ pub enum Step {
 /// Decides the next step of a start from one look at the attachments.
 #[must_use]
 pub fn next(wants: &[Want], me: ClientId, listing: &Listing, policy: Takeover, history: &History) -> Step {
-    if let Some(want) = wants.iter().find(|want| Of::new(want, listing, me).lacks_id()) {
+    let missing = missing(wants, me, listing);
+    let unfound = missing
+        .first()
+        .and_then(|i| wants.get(*i))
+        .filter(|_| listing.lacks_ids);
+    if let Some(want) = wants
+        .iter()
+        .find(|want| Of::new(want, listing, me).lacks_id())
+        .or(unfound)
+    {
         return Step::Refuse(Refusal::OldServer(want.used.clone()));
     }
-    let missing = missing(wants, me, listing);
     let contested: Vec<(&Want, Vec<ClientId>)> = wants
         .iter()
         .map(|want| (want, Of::new(want, listing, me).rivals()))

@@ -31,9 +31,8 @@ pub struct Want {
 /// metadata says no, not if the site wants to be asked first.
 pub fn is_ours(domain: &Domain, settings: &Settings) -> Result<bool, Refusal> {
     match (domain.settings.manage.as_deref(), settings.domains) {
-        (Some("yes"), _) => Ok(true),
+        (Some("yes"), _) | (None, Domains::All) => Ok(true),
         (Some("no"), _) | (None, Domains::OptIn) => Ok(false),
-        (None, Domains::All) => Ok(true),
         (None, Domains::Auto) => Ok(domain.manager.is_none()),
         (Some(other), _) => Err(Refusal::Metadata {
             attribute: "manage",

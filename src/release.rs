@@ -95,7 +95,7 @@ pub fn let_go<W: World>(world: &W, mut claim: Claim) -> Result<(), Left> {
 }
 
 /// A volume is never detached by name, which may be another volume's by now. What has no id yet gets it from
-/// its link or from one list; what neither knows is not attached.
+/// its link or from one list; what neither knows is not attached (yet).
 fn learn_ids<W: World>(world: &W, claim: &mut Claim) -> Result<(), Left> {
     let unknown = |held: &Held| held.known_id().is_none();
     if !claim.volumes.iter().any(unknown) {
@@ -118,7 +118,6 @@ fn learn_ids<W: World>(world: &W, claim: &mut Claim) -> Result<(), Left> {
             .known_id()
             .or_else(|| named.and_then(|line| line.global_id.clone()));
     }
-    claim.volumes.retain(|held| !unknown(held));
     Ok(())
 }
 
@@ -146,16 +145,23 @@ fn decide<W: World>(world: &W, claim: &mut Claim) -> Result<Vec<Reassign>, Left>
             .iter()
             .any(|entry| entry.protects(world.boot()) && entry.names(&identity))
     };
-    claim.volumes.retain(|held| !guarded(held));
+    let ours: Vec<Held> = claim
+        .volumes
+        .iter()
+        .filter(|held| !guarded(held))
+        .cloned()
+        .collect();
+    if !claim.unsure {
+        claim.volumes.clone_from(&ours);
+    }
     claim.phase = Phase::Releasing;
     world.save(claim)?;
-    let refs: Vec<_> = claim.volumes.iter().map(by_id).collect();
+    let refs: Vec<_> = ours.iter().map(by_id).collect();
     let links = world.links(&refs);
     let attached_rw = links
         .iter()
         .map(|link| link.as_ref().is_some_and(|link| link.access() == Access::Rw));
-    Ok(claim
-        .volumes
+    Ok(ours
         .iter()
         .zip(attached_rw)
         .filter_map(|(held, rw)| giving_back(held, rw, world.me()))
@@ -181,10 +187,11 @@ fn heirs(claim: &Claim, others: &[Entry]) -> Vec<Claim> {
     others.iter().filter_map(lowered).collect()
 }
 
-/// What restores the state from before us: detached, lowered to ro if it still is rw, or nothing.
+/// What restores the state from before us: detached, lowered to ro if it still is rw, or nothing. Nothing, too,
+/// for a volume without a global id: it is not attached.
 fn giving_back(held: &Held, attached_rw: bool, me: ClientId) -> Option<Reassign> {
     let object = Object {
-        volume: by_id(held),
+        volume: VolumeRef::Id(held.known_id()?),
         snapshot: held.snapshot,
     };
     match held.before {

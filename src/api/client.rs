@@ -152,7 +152,7 @@ fn malformed(address: String, call: &'static str, error: &dyn std::error::Error)
 /// away up to a half, so that a host full of starting domains does not knock in step.
 fn backoff(number: u32, jitter: u8) -> Duration {
     let full = Duration::from_millis(100 << number.min(5)).min(Duration::from_secs(2));
-    full - full * u32::from(jitter) / 510
+    full.saturating_sub(full * u32::from(jitter) / 510)
 }
 
 /// A random byte. The standard library seeds its hashers from the system.

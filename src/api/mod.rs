@@ -58,6 +58,8 @@ pub struct Listing {
     pub attachments: Vec<Attachment>,
     /// How many attachments of anything the asking client has (the API allows 1024).
     pub mine: usize,
+    /// Some line had no global id: an old server.
+    pub lacks_ids: bool,
 }
 
 /// A volume or snapshot as `Volume/…` and `Snapshot/…` describe it.

@@ -10,8 +10,8 @@ use reqwest::blocking::Client;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
 
-use super::ApiError;
 use super::wire::Reply;
+use super::{ApiError, Fault};
 use crate::config::Token;
 use crate::deadline::left;
 
@@ -28,6 +28,7 @@ pub struct Transport {
     address: String,
     base: String,
     authorization: HeaderValue,
+    token: Token,
 }
 
 impl Transport {
@@ -60,6 +61,7 @@ impl Transport {
             address,
             base,
             authorization,
+            token: token.clone(),
         })
     }
 
@@ -126,9 +128,17 @@ impl Transport {
             failure: None,
         };
         let reply = parse(&mut BufReader::with_capacity(64 << 10, &mut body));
+        let clean = |text: &str| self.token.hide_in(text);
         match (reply, body.failure) {
             (Ok(Ok(data)), _) if status.is_success() => Ok(data),
-            (Ok(Err(fault)), _) => Err(ApiError::Refused { call, fault }),
+            (Ok(Err(fault)), _) => {
+                let fault = Fault {
+                    name: clean(&fault.name),
+                    descr: clean(&fault.descr),
+                    ..fault
+                };
+                Err(ApiError::Refused { call, fault })
+            }
             (_, Some(Failure::Time)) => Err(timeout()),
             (_, Some(Failure::TooLong)) => Err(malformed(format!("more than {} MiB", BODY_MAX >> 20))),
             (_, Some(Failure::Broken(why))) => Err(ApiError::Broken {
@@ -143,7 +153,7 @@ impl Transport {
                 why: format!("HTTP {} without a StorPool error", status.as_u16()),
             }),
             (Ok(Ok(_)), None) => Err(malformed(format!("HTTP {}", status.as_u16()))),
-            (Err(error), None) => Err(malformed(error.to_string())),
+            (Err(error), None) => Err(malformed(clean(&error.to_string()))),
         }
     }
 }

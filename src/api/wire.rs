@@ -229,6 +229,7 @@ impl<'de> Visitor<'de> for ListingSeed<'_> {
         let mut listing = Listing::default();
         while let Some(line) = seq.next_element::<AttachmentLine>()? {
             listing.mine += usize::from(line.client.0 == self.me);
+            listing.lacks_ids |= line.global_id.is_none();
             if self.objects.iter().any(|object| line.is_about(object)) {
                 listing
                     .attachments

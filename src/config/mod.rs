@@ -78,6 +78,13 @@ impl Token {
     pub fn header_value(&self) -> String {
         format!("Storpool v1:{}", self.0)
     }
+
+    /// The text without the token: a server may quote what it was sent, and nothing that is printed or logged
+    /// may show it.
+    #[must_use]
+    pub fn hide_in(&self, text: &str) -> String {
+        text.replace(&self.0, "(token)")
+    }
 }
 
 impl fmt::Debug for Token {
@@ -97,23 +104,23 @@ impl fmt::Display for Token {
 /// `overrides` are variables of the environment; those that [`OVERRIDABLE`] does not name are ignored.
 /// The hook passes none.
 pub fn read(files: &Files, host: &str, overrides: &[(&str, String)]) -> Result<Config, ConfigError> {
-    let mut values = read_values(files, host)?;
-    for (key, text) in overrides {
-        if OVERRIDABLE.contains(key) {
-            values.set(key, text);
-        }
-    }
-    Config::from_values(&values)
+    Config::from_values(&read_values(files, host, overrides)?)
 }
 
-/// Reads the files and merges them for `host`, without judging any value.
-pub fn read_values(files: &Files, host: &str) -> Result<Values, ConfigError> {
+/// Reads the files and merges them for `host`, without judging any value. Arguments as for [`read`].
+pub fn read_values(files: &Files, host: &str, overrides: &[(&str, String)]) -> Result<Values, ConfigError> {
     let sources: Result<Vec<_>, _> = files
         .list()?
         .into_iter()
         .map(|path| files::text(&path).map(|text| (path, text)))
         .collect();
-    Values::merge(&sources?, host)
+    let mut values = Values::merge(&sources?, host)?;
+    for (key, text) in overrides {
+        if OVERRIDABLE.contains(key) {
+            values.set(key, text);
+        }
+    }
+    Ok(values)
 }
 
 impl Config {
@@ -202,16 +209,14 @@ fn client(values: &Values, warnings: &mut Vec<String>) -> Result<ClientId, Confi
             hint: no_section_hint(values),
         });
     };
-    if let Some(theirs) = values
-        .get_section_first(KEY)
-        .filter(|theirs| theirs.text != ours.text)
-    {
+    let theirs = values.get_section_first(KEY).unwrap_or(ours);
+    if theirs.text != ours.text {
         warnings.push(format!(
             "{at}: SP_OURID {client} overrides {other}; os-brick would use the latter: keep one of them",
             at = ours.origin,
             other = theirs.origin,
         ));
-    } else if !ours.of_host && values.known_hosts().next().is_some() {
+    } else if !theirs.of_host && values.known_hosts().next().is_some() {
         warnings.push(format!(
             "{at}: SP_OURID {client} is meant for every host: {hint}",
             at = ours.origin,

@@ -10,8 +10,20 @@
     clippy::indexing_slicing
 )]
 
+mod acts;
+mod conflicts;
+mod crash;
+mod errors;
+mod faults;
 mod lifecycle;
+mod panicking;
+mod races;
+mod reconnect;
+mod settings;
+mod sharing;
+mod sources;
 mod stage;
+mod stops;
 
 use std::process::ExitCode;
 
@@ -20,6 +32,21 @@ use spvirt_rig::Suite;
 use crate::stage::Stage;
 
 fn main() -> ExitCode {
+    if let Some(ended) = panicking::hook() {
+        return ended;
+    }
     spvirt_rig::enter();
-    lifecycle::cases(Suite::sharing("e2e", Stage::new)).run()
+    let suite = Suite::sharing("e2e", Stage::new);
+    let suite = lifecycle::cases(suite);
+    let suite = reconnect::cases(suite);
+    let suite = sharing::cases(suite);
+    let suite = sources::cases(suite);
+    let suite = crash::cases(suite);
+    let suite = errors::cases(suite);
+    let suite = settings::cases(suite);
+    let suite = faults::cases(suite);
+    let suite = stops::cases(suite);
+    let suite = conflicts::cases(suite);
+    let suite = races::cases(suite);
+    suite.run()
 }

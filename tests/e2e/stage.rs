@@ -58,9 +58,33 @@ impl Stage {
     /// Starts a domain, and says which API calls that took.
     #[track_caller]
     pub fn start(&self, domain: &str) -> Vec<String> {
-        self.cluster.forget_requests();
+        self.forget();
         let _ = self.host.virsh(&["start", domain]).ok();
         self.calls()
+    }
+
+    /// Forgets the requests so far, after a last look at them.
+    #[track_caller]
+    pub fn forget(&self) {
+        self.only_polite_requests();
+        self.cluster.forget_requests();
+    }
+
+    /// No request so far has said `all`, and force was used only together with an attach of this client: never on
+    /// the way out.
+    #[track_caller]
+    pub fn only_polite_requests(&self) {
+        for request in self.cluster.requests() {
+            let body: serde_json::Value = serde_json::from_str(&request.body).unwrap_or_default();
+            let items = body["reassign"].as_array().cloned().unwrap_or_default();
+            for item in &items {
+                let attaches = item["rw"].is_array() || item["ro"].is_array();
+                assert!(!item.to_string().contains("\"all\""), "{}", request.body);
+                assert!(attaches || item.get("force").is_none(), "{}", request.body);
+            }
+            let patience = body["attachTimeout"].as_u64();
+            assert!(items.is_empty() || patience > Some(0), "{}", request.body);
+        }
     }
 
     /// The API calls since they were last forgotten.
@@ -75,16 +99,13 @@ impl Stage {
     /// Starts a domain that must be refused, and returns the line of ours that virsh shows.
     #[track_caller]
     pub fn refused(&self, domain: &str) -> String {
-        self.cluster.forget_requests();
+        self.forget();
         let output = self.host.virsh(&["start", domain]).failed();
-        let ours = output
-            .stderr
-            .lines()
-            .find_map(|line| line.split_once("spvirt: "))
-            .map(|(_, ours)| ours);
-        ours.unwrap_or_else(|| panic!("no word of ours in {output}"))
-            .trim_end()
-            .to_owned()
+        let ours = output.stderr.split_once("spvirt: ").map(|(_, ours)| ours);
+        let ours = ours.unwrap_or_else(|| panic!("no word of ours in {output}"));
+        let (line, rest) = ours.split_once('\n').unwrap_or((ours, ""));
+        assert_eq!(rest.trim(), "", "more than one line in {output}");
+        line.trim_end().to_owned()
     }
 
     /// Waits until the domain is off and its release has run.
@@ -98,12 +119,37 @@ impl Stage {
 
     /// What is attached to the host, `name rights`.
     pub fn attached(&self) -> Vec<String> {
-        let mine = self
-            .cluster
-            .attachments()
-            .into_iter()
-            .filter(|a| a.client == self.host.client());
-        mine.map(|a| format!("{} {}", a.volume, a.rights)).collect()
+        self.attached_to(self.host.client())
+    }
+
+    /// What is attached to a client, `name rights`.
+    pub fn attached_to(&self, client: u16) -> Vec<String> {
+        let list = self.cluster.control("api/AttachmentsList", None);
+        let list = list.as_array().cloned().unwrap_or_default();
+        let here = list.iter().filter(|line| line["client"] == client);
+        let mut lines: Vec<_> = here.map(|line| self.named(line)).collect();
+        lines.sort();
+        lines
+    }
+
+    /// `name rights` of an attachment, also where the list tells ids instead of names.
+    fn named(&self, line: &serde_json::Value) -> String {
+        let listed = line["volume"].as_str().unwrap();
+        let call = if line["snapshot"] == true {
+            "Snapshot"
+        } else {
+            "Volume"
+        };
+        let name = match listed.strip_prefix('~') {
+            Some(_) => self.cluster.control(&format!("api/{call}/{listed}"), None)[0]["name"].clone(),
+            None => line["volume"].clone(),
+        };
+        format!("{} {}", name.as_str().unwrap(), line["rights"].as_str().unwrap())
+    }
+
+    /// The simulator's answer to one of the open questions about the real server.
+    pub fn switched(&self, name: &str, value: &str) -> bool {
+        self.cluster.control("switches", None)[name] == value
     }
 
     /// The phase of the only claim.
@@ -130,6 +176,7 @@ impl Stage {
     /// saw no two writers.
     #[track_caller]
     pub fn only_attached(&self, expected: &[&str]) {
+        self.only_polite_requests();
         assert_eq!(self.attached(), expected, "attachments");
         let devices = self
             .host

@@ -199,6 +199,7 @@ fn the_domains_name_manager_and_settings_are_read() {
     let xml = "<domain><name> a&amp;<![CDATA[<b>]]>\n</name><uuid>\n0A0B0C0D111122223333444455556666 </uuid>
         <metadata><x:domain xmlns:x='urn:other' takeover='always'/>
         <spvirt:domain xmlns:spvirt='urn:spvirt:domain:1' takeover='ne&#118;er' manage='' nonce='7'/>
+        <spvirt:domain xmlns:spvirt='urn:spvirt:domain:1' takeover='always' filter='tune'/>
         <nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.1'/></metadata></domain>";
     let domain = scan(xml.as_bytes()).unwrap();
     assert_eq!(domain.name, " a&<b>\n");

@@ -52,6 +52,7 @@ const DECOY_DEVICES: &str = r#"
     <disk type='nvme'><source type='pci' dev='/dev/storpool/decoy'/></disk>
     <disk type='block'><driver><source dev='/dev/storpool/decoy'/></driver><mirror type='network'><source dev='/dev/storpool/decoy'/></mirror></disk>
     <disk type='block'><source file='/dev/storpool/decoy'/></disk>
+    <disk type='dir'><source><backingStore type='block'><source dev='/dev/storpool/decoy'/></backingStore></source></disk>
     <serial type='dev'><source path='/dev/storpool/decoy' dev='/dev/storpool/decoy'/></serial>
     <console type='dev'><source path='/dev/storpool/decoy'/></console>
     <filesystem type='block'><source dev='/dev/storpool/decoy'/></filesystem>

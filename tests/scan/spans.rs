@@ -14,7 +14,10 @@ const NEW: (&str, &str) = ("/dev/<new>&\"'", "/dev/&lt;new&gt;&amp;&quot;&apos;"
 fn replacing_a_span_changes_that_path_and_nothing_else() {
     let mut replaced = 0;
     let real = corpus::domains().into_iter().map(|document| document.text);
-    for text in real.chain([places::EVERY_PLACE.to_owned()]) {
+    for text in real.chain([
+        places::EVERY_PLACE.to_owned(),
+        format!("\u{feff}{}", places::EVERY_PLACE),
+    ]) {
         let before = scan(text.as_bytes()).unwrap();
         for (index, source) in before.sources.iter().enumerate() {
             assert_eq!(decoded(&text[source.span.clone()]), source.path);

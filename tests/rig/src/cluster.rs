@@ -103,7 +103,12 @@ impl Cluster {
         fs::write(folder.join("hosts"), "127.0.0.1 localhost\n").expect("the hosts' file of addresses");
         init::disks(&folder.join(keeper::DISKS));
         let bridge = bridge(number);
-        command::run(&["ip", "link", "add", &bridge, "type", "bridge"]);
+        // An address of its own: else it has the lowest of its ports' and changes it when that host goes, and the
+        // others keep talking to the old one for seconds.
+        let hardware = format!("02:00:00:00:00:{number:02x}");
+        command::run(&[
+            "ip", "link", "add", &bridge, "address", &hardware, "type", "bridge",
+        ]);
         command::run(&[
             "ip",
             "address",
@@ -115,7 +120,7 @@ impl Cluster {
         command::run(&["ip", "link", "set", &bridge, "up"]);
 
         let listen = format!("{}:{PORT}", address(number, 254));
-        let state = folder.join("state");
+        let (state, requests) = (folder.join("state"), folder.join("requests.log"));
         let simulator = binaries.simulator.to_str().expect("the simulator's path");
         let argv = [
             simulator,
@@ -126,6 +131,8 @@ impl Cluster {
             &listen,
             "--token",
             TOKEN,
+            "--request-log",
+            requests.to_str().expect("a path"),
         ];
         let keeper = start_keeper(&keeper::Plan {
             folder: folder.clone(),
@@ -142,13 +149,10 @@ impl Cluster {
                 .lines()
                 .find_map(|line| line.strip_prefix("ready ").map(str::to_owned))
         });
-        let simulator = Simulator::new(simulator, &url, TOKEN, &state);
+        let simulator = Simulator::new(&url, TOKEN, &state);
         let evidence = [
             evidence::register(format!("simulator {number}: log"), Source::File(log)),
-            evidence::register(
-                format!("simulator {number}: requests"),
-                Source::Command(simulator.requests_command()),
-            ),
+            evidence::register(format!("simulator {number}: requests"), Source::File(requests)),
         ];
         Self {
             simulator,

@@ -13,6 +13,8 @@ pub enum Guest {
     Idle,
     /// Powers itself off after about this many timer ticks (18.2 a second, at least 1).
     PowerOff(u16),
+    /// Powers itself off when the ACPI power button is pressed, as `virsh shutdown` does.
+    Button,
     /// Resets itself once, after about this many timer ticks, and so on after each boot.
     Reset(u16),
     /// Rewrites 512 KiB of its memory for ever: with a low `--bandwidth` its migration never ends.
@@ -28,6 +30,7 @@ impl Guest {
         let mut sector = match self {
             Self::Idle => [STI, HALT_FOR_EVER].concat(),
             Self::PowerOff(ticks) => [&ticks_pass(ticks)[..], POWER_OFF, HALT_FOR_EVER].concat(),
+            Self::Button => [BUTTON_PRESSED, POWER_OFF, HALT_FOR_EVER].concat(),
             Self::Reset(ticks) => [&ticks_pass(ticks)[..], RESET, HALT_FOR_EVER].concat(),
             Self::Dirty => DIRTY.to_vec(),
             Self::None => return None,
@@ -61,6 +64,20 @@ const POWER_OFF: &[u8] = &[
     0xba, 0x04, 0x06, // mov dx, 0x604
     0xb8, 0x00, 0x20, // mov ax, 0x2000
     0xef, //             out dx, ax
+];
+
+/// ACPI: the button's bit in the enable register (0x602), without which the chip set ignores it, then its bit in the
+/// status register (0x600), looked at after each timer interrupt.
+const BUTTON_PRESSED: &[u8] = &[
+    0xfb, //             sti
+    0xba, 0x02, 0x06, // mov dx, 0x602
+    0xb8, 0x00, 0x01, // mov ax, 0x100
+    0xef, //             out dx, ax
+    0xba, 0x00, 0x06, // mov dx, 0x600
+    0xf4, // again:      hlt
+    0xed, //             in ax, dx
+    0xf6, 0xc4, 0x01, // test ah, 1
+    0x74, 0xf9, //       jz again
 ];
 
 /// The reset control register of the PIIX chip set.
@@ -97,13 +114,20 @@ mod tests {
     fn jumps_lead_where_the_comments_say() {
         assert_eq!(jump(HALT_FOR_EVER, 1), 0);
         assert_eq!(jump(&ticks_pass(7), 5), 4);
+        assert_eq!(jump(BUTTON_PRESSED, 16), 11, "again");
         assert_eq!(jump(DIRTY, 19), 3, "segment");
         assert_eq!(jump(DIRTY, 21), 0, "round");
     }
 
     #[test]
     fn sectors_are_bootable() {
-        for guest in [Guest::Idle, Guest::PowerOff(0), Guest::Reset(5), Guest::Dirty] {
+        for guest in [
+            Guest::Idle,
+            Guest::PowerOff(0),
+            Guest::Button,
+            Guest::Reset(5),
+            Guest::Dirty,
+        ] {
             let sector = guest.boot_sector().unwrap();
             assert_eq!(sector.len(), SECTOR);
             assert!(sector.ends_with(&[0x55, 0xaa]));

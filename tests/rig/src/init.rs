@@ -138,9 +138,10 @@ fn build(plan: &Plan) {
     umask(Mode::from_bits_truncate(0o022));
     bind_flags(Path::new("/"), MsFlags::MS_PRIVATE | MsFlags::MS_REC);
     mount_fs("proc", Path::new("/proc"), "");
-    let first_boot = !plan.folder.join("dev").exists();
+    let changes = |path: &str| plan.folder.join(path.trim_start_matches('/').replace('/', "-"));
+    let first_boot = !changes(COPIED[0]).exists();
     for path in COPIED {
-        copy_on_write(&plan.folder.join(path.replace('/', "-")), path);
+        copy_on_write(&changes(path), path);
         if path == "/etc" {
             // Before /var is covered: the cluster's folder may lie below it.
             bind(&plan.hosts, Path::new("/etc/hosts"));

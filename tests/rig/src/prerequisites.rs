@@ -56,8 +56,15 @@ pub(crate) fn check() -> Result<(), String> {
     ))
 }
 
-/// The hypervisor libvirt can use here: `kvm` where /dev/kvm opens, else `qemu`.
+/// The hypervisor libvirt can use here: `kvm` where /dev/kvm opens, else `qemu`. `SPVIRT_RIG_HYPERVISOR` chooses:
+/// where the machine itself is a virtual one, `qemu` brings these tiny guests up faster than nested `kvm`.
 pub(crate) fn hypervisor() -> &'static str {
+    match std::env::var("SPVIRT_RIG_HYPERVISOR").as_deref() {
+        Ok("qemu") => return "qemu",
+        Ok("kvm") => return "kvm",
+        Ok(other) => panic!("SPVIRT_RIG_HYPERVISOR is {other:?}, not kvm or qemu"),
+        Err(_) => {}
+    }
     let opens = std::fs::File::options()
         .read(true)
         .write(true)

@@ -23,7 +23,6 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// A running `storpool-sim`.
 #[derive(Debug, Clone)]
 pub struct Simulator {
-    program: String,
     url: String,
     token: String,
     /// Where it keeps the content of volumes.
@@ -65,7 +64,7 @@ pub struct Request {
 
 impl Simulator {
     /// The simulator that serves `url` and keeps its state in `state`.
-    pub(crate) fn new(program: &str, url: &str, token: &str, state: &Path) -> Self {
+    pub(crate) fn new(url: &str, token: &str, state: &Path) -> Self {
         let http = reqwest::blocking::Client::builder()
             .no_proxy()
             .timeout(DEADLINE)
@@ -73,7 +72,6 @@ impl Simulator {
             .expect("an HTTP client");
         let volumes = state.join("volumes");
         Self {
-            program: program.to_owned(),
             url: url.to_owned(),
             token: token.to_owned(),
             volumes,
@@ -91,13 +89,6 @@ impl Simulator {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// Command that prints the requests it has served.
-    pub(crate) fn requests_command(&self) -> Vec<String> {
-        [&self.program, "--server", &self.url, "requests"]
-            .map(str::to_owned)
-            .to_vec()
     }
 
     /// One control call, POST with a body and GET without: the reply's `data`, or `name: descr` of its error.

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::Value;
 use spvirt_rig::{
     Binaries, Cluster, Domain, Guest, Host, Output, Running, Signal, Suite, left_of, process, wait,
 };
@@ -42,6 +43,11 @@ fn main() -> ExitCode {
             .shared(
                 "the cluster's API is out of a host's reach for a while",
                 api_out_of_reach,
+            )
+            .shared("a host loses power and boots again", host_loses_power)
+            .shared(
+                "the simulator tells what it was asked, and fails on demand",
+                simulator_tells,
             )
             .shared("the journal takes lines", journal_takes_lines)
             .case("a suite says what failed and what hung", suite_reports)
@@ -196,6 +202,66 @@ fn api_out_of_reach(stage: &mut Stage) {
     let _ = ask().ok();
 }
 
+fn host_loses_power(stage: &mut Stage) {
+    let mut host = stage.cluster.host("hostp", 9);
+    stage.cluster.volume("power", 1, Guest::Idle);
+    stage.cluster.attach("power", 9, "rw");
+    host.define(&Domain::new("power").disk("/dev/storpool/power"));
+    let _ = host.virsh(&["start", "power"]).ok();
+    host.write("/var/lib/spvirt/claims/x.json", "{\"a\": 1}");
+    let (qemu, boot) = (
+        host.qemu_pid("power").unwrap(),
+        host.read("/proc/sys/kernel/random/boot_id"),
+    );
+    drop(host);
+    assert!(!process::lives(qemu));
+    assert_eq!(
+        stage.cluster.attachments().len(),
+        1,
+        "what was attached stays attached"
+    );
+    assert_eq!(stage.cluster.openers(), [] as [Value; 0]);
+
+    host = stage.cluster.host("hostp", 9);
+    assert_eq!(
+        host.state("power").as_deref(),
+        Some("shut off"),
+        "its definition is still there"
+    );
+    assert_eq!(host.claims()["x.json"]["a"], 1);
+    assert_ne!(host.read("/proc/sys/kernel/random/boot_id"), boot);
+    let _ = host.virsh(&["start", "power"]).ok();
+    assert!(stage.cluster.openers().iter().any(|o| o["volume"] == "power"));
+    let _ = host.virsh(&["destroy", "power"]).ok();
+    stage.cluster.detach("power", 9);
+}
+
+fn simulator_tells(stage: &mut Stage) {
+    stage.cluster.volume("told", 1, Guest::None);
+    stage.cluster.snapshot("told", "told@1");
+    stage.cluster.rename("told", "retold");
+    assert!(stage.cluster.global_id("retold").starts_with("s.b."));
+    stage.cluster.forget_requests();
+    let ask = || {
+        let (address, token) = (stage.cluster.url(), stage.cluster.token());
+        let (host, port) = address.trim_start_matches("http://").rsplit_once(':').unwrap();
+        let script = format!(
+            "exec 3<>/dev/tcp/{host}/{port}; printf 'GET /ctrl/1.0/AttachmentsList HTTP/1.0\\r\\n\
+             Authorization: Storpool v1:{token}\\r\\n\\r\\n' >&3; cat <&3"
+        );
+        stage.a.exec(&["bash", "-c", &script]).ok().stdout
+    };
+    stage.cluster.fault("AttachmentsList", "transient", 1);
+    assert!(ask().contains("\"transient\":true"));
+    assert!(ask().contains("200 OK"));
+    let requests = stage.cluster.requests();
+    let calls: Vec<_> = requests
+        .iter()
+        .map(|r| (r.call.as_str(), r.error.is_some()))
+        .collect();
+    assert_eq!(calls, [("AttachmentsList", true), ("AttachmentsList", false)]);
+}
+
 fn journal_takes_lines(stage: &mut Stage) {
     stage.a.journald_start();
     let _ = stage.a.exec(&["logger", "--tag", "rig-a", "one line"]).ok();
@@ -286,16 +352,19 @@ fn victim() -> ExitCode {
 }
 
 fn killed_test_leaves_nothing() {
-    let victim = start_self("victim");
-    let said = |key: &str| {
+    let mut victim = start_self("victim");
+    let said = |victim: &Running, key: &str| {
         let said = victim.stdout();
         said.lines()
             .find_map(|line| line.strip_prefix(key))
             .map(str::to_owned)
     };
-    let pids = wait::until("the victim's guest", Duration::from_mins(1), || said("pids "));
+    let pids = wait::until("the victim's guest", Duration::from_mins(1), || {
+        assert!(!victim.has_ended(), "the victim has ended: {}", victim.stdout());
+        said(&victim, "pids ")
+    });
     let pids: Vec<i32> = pids.split(' ').map(|pid| pid.parse().unwrap()).collect();
-    let folder = said("folder ").unwrap();
+    let folder = said(&victim, "folder ").unwrap();
     let left = || left_of(Path::new(&folder));
     assert!(pids.iter().all(|pid| process::lives(*pid)), "{pids:?}");
     assert!(

@@ -114,8 +114,13 @@ pub fn run(server: &str, command: &Admin) -> Outcome<()> {
             rows(&list, &["client", "pos", "rights", "globalId", "volume"])
         }
         Admin::Client(verb) => match verb {
-            ClientVerb::Add { id, root: None } => server.client(*id, json!({"up": true})),
-            ClientVerb::Add { id, root } => server.client(*id, json!({"root": root, "up": true})),
+            ClientVerb::Add { id, root } => {
+                let up = json!({"up": true});
+                server.client(
+                    *id,
+                    root.as_ref().map_or(up, |root| json!({"root": root, "up": true})),
+                )
+            }
             ClientVerb::Up { id } => server.client(*id, json!({"up": true})),
             ClientVerb::Down { id } => server.client(*id, json!({"up": false})),
             ClientVerb::Root { id, root } => {

@@ -3,6 +3,8 @@
 
 //! The command line.
 
+#![allow(clippy::doc_markdown, reason = "these comments are the help text")]
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -364,7 +366,8 @@ Kinds and their parameters (optional ones in brackets; times in ms). \"Applied\"
   truncate-chunk                           applied; a chunked body that ends inside a chunk
   wrong-type                               applied; data is {} for a list, [] for an object
   huge [mb=N]                              applied; N MB of a list that parses, or an endless one
-  late-device ms=N                         applied and answered; the devices appear later
+  late-device ms=N [early=nothing|node|empty]  applied and answered; the devices are complete later; before that
+                                           nothing is there, or the node without links, or all with size 0
   client-down client=ID                    that client goes down, then as usual
 
 Examples:

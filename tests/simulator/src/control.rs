@@ -316,7 +316,7 @@ fn open_devices(sim: &Sim) -> Value {
     let found = openers::scan(&numbers.keys().copied().collect());
     let rows = found.iter().filter_map(|o| {
         let (object, client) = numbers.get(&o.rdev)?;
-        Some(json!({"volume": names.get(object), "client": client, "pid": o.pid, "comm": o.comm, "writes": o.writes}))
+        Some(json!({"volume": names.get(object), "client": client, "pid": o.pid, "comm": o.comm, "path": o.path, "writes": o.writes}))
     });
     rows.collect::<Vec<_>>().into()
 }

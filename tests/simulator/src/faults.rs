@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Early;
+
 /// What goes wrong. Times in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
@@ -38,13 +40,13 @@ pub enum Kind {
         descr: String,
     },
     /// 403: the token is refused.
-    Refuse,
+    Refuse {},
     /// RST before anything is applied.
-    ResetBefore,
+    ResetBefore {},
     /// Applied, then RST instead of a reply.
-    ResetAfter,
+    ResetAfter {},
     /// Applied, then closed without a reply.
-    DropAfter,
+    DropAfter {},
     /// Silence before anything is applied: so long, or until released. Then it goes on as usual.
     HangBefore {
         #[serde(default)]
@@ -70,11 +72,11 @@ pub enum Kind {
         text: Option<String>,
     },
     /// Applied; half the body comes, Content-Length tells of all of it.
-    Truncate,
+    Truncate {},
     /// Applied; a chunked body that ends within a chunk.
-    TruncateChunk,
+    TruncateChunk {},
     /// Applied; `data` is an object where a list belongs, and a list where an object does.
-    WrongType,
+    WrongType {},
     /// Applied; an endless body, or so many MB that parse.
     Huge {
         #[serde(default)]
@@ -82,8 +84,12 @@ pub enum Kind {
     },
     /// Not applied; 302 to that address.
     Redirect { to: String },
-    /// Applied and answered, devices appear so much later.
-    LateDevice { ms: u64 },
+    /// Applied and answered, devices are complete so much later.
+    LateDevice {
+        ms: u64,
+        #[serde(default)]
+        early: Early,
+    },
     /// The client goes down before the call is applied.
     ClientDown { client: u16 },
 }
@@ -104,7 +110,8 @@ pub struct Fault {
     #[serde(default)]
     pub skip: u64,
     /// What it does.
-    pub fault: Kind,
+    #[serde(rename = "fault")]
+    pub kind: Kind,
 }
 
 #[derive(Default)]
@@ -170,7 +177,7 @@ impl Faults {
                 continue;
             }
             fault.count = fault.count.map(|n| n.saturating_sub(1));
-            hit = Some(fault.fault.clone());
+            hit = Some(fault.kind.clone());
             break;
         }
         queue.faults.retain(|f| f.count != Some(0));
@@ -183,7 +190,7 @@ impl Faults {
         let entered = queue.released;
         let until = ms.map(|ms| Instant::now() + Duration::from_millis(ms));
         while queue.released == entered {
-            let left = until.map_or(Duration::from_secs(3600), |u| {
+            let left = until.map_or(Duration::from_hours(1), |u| {
                 u.saturating_duration_since(Instant::now())
             });
             if left.is_zero() {
@@ -202,21 +209,21 @@ impl Faults {
 mod tests {
     use super::*;
 
-    fn fault(call: &str, count: Option<u64>, skip: u64, fault: Kind) -> Fault {
+    fn fault(call: &str, count: Option<u64>, skip: u64, kind: Kind) -> Fault {
         Fault {
             id: 0,
             call: call.to_owned(),
             count,
             skip,
-            fault,
+            kind,
         }
     }
 
     #[test]
     fn the_queue_is_used_in_order() {
         let faults = Faults::default();
-        faults.add(fault("A", Some(1), 1, Kind::Refuse));
-        faults.add(fault("*", Some(2), 0, Kind::ResetBefore));
+        faults.add(fault("A", Some(1), 1, Kind::Refuse {}));
+        faults.add(fault("*", Some(2), 0, Kind::ResetBefore {}));
         let struck: Vec<_> = ["A", "A", "B", "A"]
             .iter()
             .map(|call| faults.strike(call))
@@ -224,9 +231,9 @@ mod tests {
         assert_eq!(
             struck,
             [
-                Some(Kind::ResetBefore),
-                Some(Kind::Refuse),
-                Some(Kind::ResetBefore),
+                Some(Kind::ResetBefore {}),
+                Some(Kind::Refuse {}),
+                Some(Kind::ResetBefore {}),
                 None
             ]
         );

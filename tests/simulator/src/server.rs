@@ -22,7 +22,7 @@ use crate::request_log::Entry;
 use crate::sim::Sim;
 
 /// Longest wait for a peer that sends nothing or reads nothing.
-const PEER_PATIENCE: Duration = Duration::from_secs(120);
+const PEER_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Accepts connections for ever.
 pub fn accept(listener: &TcpListener, sim: &Arc<Sim>) {
@@ -49,8 +49,14 @@ fn serve(mut stream: TcpStream, sim: &Arc<Sim>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PEER_PATIENCE))?;
     stream.set_write_timeout(Some(PEER_PATIENCE))?;
-    let Some(request) = Request::read(&mut stream)? else {
-        return Ok(());
+    let request = match Request::read(&mut stream) {
+        Ok(Some(request)) => request,
+        Ok(None) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::Other => {
+            let error = ApiError::invalid(error.to_string());
+            return Reply::json(400, json!({"error": error.to_json()}).to_string()).send(&mut stream, false);
+        }
+        Err(error) => return Err(error),
     };
     if let Some(path) = request.target.strip_prefix(control::PREFIX) {
         return control::answer(sim, &request, path).send(&mut stream, request.old);
@@ -88,15 +94,15 @@ fn serve(mut stream: TcpStream, sim: &Arc<Sim>) -> io::Result<()> {
     let old = request.old;
     match (&fault, reply) {
         (_, None) => match fault {
-            Some(Kind::DropAfter) => Ok(()),
+            Some(Kind::DropAfter {}) => Ok(()),
             Some(Kind::Huge { mb }) => Reply::flood(&mut stream, old, mb.map(|mb| mb << 20)).or(Ok(())),
             _ => reset(&stream),
         },
         (Some(Kind::Drip { ms }), Some(reply)) => reply
             .drip(&mut stream, old, Duration::from_millis(*ms))
             .or(Ok(())),
-        (Some(Kind::Truncate), Some(reply)) => reply.cut_short(&mut stream, old, false),
-        (Some(Kind::TruncateChunk), Some(reply)) => reply.cut_short(&mut stream, old, true),
+        (Some(Kind::Truncate {}), Some(reply)) => reply.cut_short(&mut stream, old, false),
+        (Some(Kind::TruncateChunk {}), Some(reply)) => reply.cut_short(&mut stream, old, true),
         // A caller that gave up is no error of ours.
         (_, Some(reply)) => reply.send(&mut stream, old).or(Ok(())),
     }
@@ -141,7 +147,7 @@ fn exchange(
                 ..ApiError::new(name, descr)
             });
         }
-        Some(Kind::Refuse) => return fail(unauthorized(sim)),
+        Some(Kind::Refuse {}) => return fail(unauthorized(sim)),
         Some(Kind::Redirect { to }) => {
             let extra = vec![("Location", to.clone())];
             return Some(Reply {
@@ -150,10 +156,10 @@ fn exchange(
                 body: b"{}".to_vec(),
             });
         }
-        Some(Kind::ResetBefore) => return None,
+        Some(Kind::ResetBefore {}) => return None,
         Some(Kind::HangBefore { ms }) => sim.faults.hang(*ms),
         Some(Kind::Slow { before, .. }) => pause(*before),
-        Some(Kind::LateDevice { ms }) => late = Some(Duration::from_millis(*ms)),
+        Some(Kind::LateDevice { ms, early }) => late = Some((Duration::from_millis(*ms), *early)),
         Some(Kind::ClientDown { client }) => control::client_up(sim, *client, false),
         _ => {}
     }
@@ -164,7 +170,7 @@ fn exchange(
     let result = api::perform(sim, &request.method, &request.target, &request.body, late);
     match fault {
         Some(Kind::Slow { after, .. }) => pause(*after),
-        Some(Kind::ResetAfter | Kind::DropAfter | Kind::Huge { .. }) => return None,
+        Some(Kind::ResetAfter {} | Kind::DropAfter {} | Kind::Huge { .. }) => return None,
         Some(Kind::Garbage { text }) => {
             let text = text
                 .as_deref()
@@ -182,8 +188,8 @@ fn exchange(
         Data::Text(text) => text,
     };
     let data = match fault {
-        Some(Kind::WrongType) if data.starts_with('[') => "{}".to_owned(),
-        Some(Kind::WrongType) => "[]".to_owned(),
+        Some(Kind::WrongType {}) if data.starts_with('[') => "{}".to_owned(),
+        Some(Kind::WrongType {}) => "[]".to_owned(),
         _ => data,
     };
     let generation = sim.lock().cluster.generation;

@@ -23,6 +23,9 @@ use crate::monitor::Violations;
 use crate::request_log::RequestLog;
 use crate::switches::Switches;
 
+/// Which synthetic attachments: how many, with cluster, with global id.
+pub type FillForm = (u32, bool, bool);
+
 /// What the lock protects.
 pub struct Core {
     /// The configuration.
@@ -50,8 +53,8 @@ pub struct Sim {
     pub violations: Violations,
     /// Delay of every reply, in ms.
     pub latency_ms: AtomicU64,
-    /// Text of the synthetic attachments: (count, form) and text.
-    pub fill: Mutex<Option<((u32, bool, bool), Arc<str>)>>,
+    /// Text of the synthetic attachments.
+    pub fill: Mutex<Option<(FillForm, Arc<str>)>>,
     /// Token that callers must bring; none: all are welcome.
     pub token: Option<String>,
     /// When this process started.
@@ -71,6 +74,7 @@ impl Sim {
     pub fn open(dir: &Path, new: Cluster, token: Option<String>, log: RequestLog) -> io::Result<Self> {
         fs::create_dir_all(dir.join("volumes"))?;
         let dir = fs::canonicalize(dir)?;
+        File::create(dir.join("volumes/empty.img"))?;
         let only = File::create(dir.join("lock"))?;
         only.try_lock()
             .map_err(|e| io::Error::other(format!("{} is in use: {e}", dir.display())))?;
@@ -118,6 +122,11 @@ impl Sim {
     /// The file that holds an object's content.
     pub fn file(&self, object: u64) -> PathBuf {
         self.dir.join("volumes").join(format!("{object}.img"))
+    }
+
+    /// A file without content, for devices that are not ready yet.
+    pub fn empty_file(&self) -> PathBuf {
+        self.dir.join("volumes/empty.img")
     }
 
     /// Writes the configuration to disk.

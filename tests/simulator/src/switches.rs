@@ -163,12 +163,7 @@ pub fn help() -> String {
         "Switches (--switch NAME=VALUE, or `switch set` at run time; the first value is the default):\n",
     );
     for q in QUESTIONS {
-        text.push_str(&format!(
-            "  {}={}\n      {}\n",
-            q.name,
-            q.values.join("|"),
-            q.about
-        ));
+        text.extend(["  ", q.name, "=", &q.values.join("|"), "\n      ", q.about, "\n"]);
     }
     text
 }

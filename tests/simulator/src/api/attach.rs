@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! Attachments: the list, and VolumesReassign(Wait).
+//! Attachments: the list, and `VolumesReassign(Wait)`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -11,13 +11,13 @@ use serde_json::Value;
 
 use super::{Call, Data, ok};
 use crate::cluster::reassign::Place;
-use crate::cluster::{ApiError, requests};
+use crate::cluster::{ApiError, Late, requests};
 use crate::devices::sync::{open_places, restore};
 use crate::sim::{Core, Sim};
 
 type Answer = Result<Data, ApiError>;
 
-/// AttachmentsList
+/// `AttachmentsList`
 pub fn list(sim: &Arc<Sim>, call: &Call) -> Answer {
     let (mut text, form) = {
         let core = sim.lock();
@@ -46,12 +46,12 @@ pub fn list(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(Data::Text(text))
 }
 
-/// VolumesReassign
+/// `VolumesReassign`
 pub fn reassign(sim: &Arc<Sim>, call: &Call) -> Answer {
     apply(sim, requests::body(call.body)?, call, false)
 }
 
-/// VolumesReassignWait
+/// `VolumesReassignWait`
 pub fn reassign_wait(sim: &Arc<Sim>, call: &Call) -> Answer {
     apply(sim, requests::body(call.body)?, call, true)
 }
@@ -77,8 +77,11 @@ pub fn apply(sim: &Arc<Sim>, body: Value, call: &Call, wait: bool) -> Answer {
         .map(|(id, _)| *id)
         .collect();
     let refuse_down = switches.is("down-detach", "busy");
-    let device_from = call.late.map(|late| Instant::now() + late);
-    let (outcome, result) = cluster.reassign(&request, switches, device_from, |places| {
+    let late = call.late.map(|(delay, early)| Late {
+        until: Instant::now() + delay,
+        early,
+    });
+    let (outcome, result) = cluster.reassign(&request, switches, late, |places| {
         let mut open = open_places(slots, places);
         open.extend(
             places
@@ -92,7 +95,7 @@ pub fn apply(sim: &Arc<Sim>, body: Value, call: &Call, wait: bool) -> Answer {
     let later = schedule(
         core,
         &outcome.changes.iter().map(|c| (c.object, c.client)).collect(),
-        device_from,
+        late,
     );
     let generation = core.cluster.generation;
     if !concerned.is_empty() {
@@ -117,7 +120,7 @@ pub fn apply(sim: &Arc<Sim>, body: Value, call: &Call, wait: bool) -> Answer {
 }
 
 /// Notes when slow clients will have applied a change; returns when to look after which client again.
-fn schedule(core: &mut Core, places: &BTreeSet<Place>, late: Option<Instant>) -> Vec<(u16, Duration)> {
+fn schedule(core: &mut Core, places: &BTreeSet<Place>, late: Option<Late>) -> Vec<(u16, Duration)> {
     let now = Instant::now();
     let generation = core.cluster.generation;
     let mut later = BTreeMap::new();
@@ -129,7 +132,9 @@ fn schedule(core: &mut Core, places: &BTreeSet<Place>, late: Option<Instant>) ->
         if let Some(at) = lag.filter(|_| state.due.last().is_none_or(|(g, _)| *g != generation)) {
             state.due.push((generation, at));
         }
-        let Some(from) = late.max(lag) else { continue };
+        let Some(from) = late.map(|l| l.until).max(lag) else {
+            continue;
+        };
         later.insert(*client, from.saturating_duration_since(now));
         let attachment = core
             .cluster
@@ -137,7 +142,8 @@ fn schedule(core: &mut Core, places: &BTreeSet<Place>, late: Option<Instant>) ->
             .get_mut(client)
             .and_then(|list| list.get_mut(object));
         if let Some(attachment) = attachment.filter(|_| lag.is_some()) {
-            attachment.device_from = Some(from);
+            let early = late.map(|l| l.early).unwrap_or_default();
+            attachment.late = Some(Late { until: from, early });
         }
     }
     later.into_iter().collect()

@@ -3,6 +3,11 @@
 
 //! The API's calls: from method and target to the payload.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "the table of calls has one signature for all"
+)]
+
 mod attach;
 mod objects;
 mod services;
@@ -15,7 +20,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{ApiError, Cluster};
+use crate::cluster::{ApiError, Cluster, Early};
 use crate::sim::Sim;
 
 /// Every path of the API starts so.
@@ -39,14 +44,14 @@ impl From<Value> for Data {
 pub struct Call<'a> {
     /// The object in the path.
     pub arg: Option<&'a str>,
-    /// A MultiCluster call.
+    /// A `MultiCluster` call.
     pub mc: bool,
-    /// A MultiCluster/AllClusters call.
+    /// A `MultiCluster/AllClusters` call.
     pub all_clusters: bool,
     /// Request body.
     pub body: &'a [u8],
     /// Devices that follow from this call appear so much later.
-    pub late: Option<Duration>,
+    pub late: Option<(Duration, Early)>,
 }
 
 type Handler = fn(&Arc<Sim>, &Call) -> Result<Data, ApiError>;
@@ -148,7 +153,7 @@ pub fn perform(
     method: &str,
     target: &str,
     body: &[u8],
-    late: Option<Duration>,
+    late: Option<(Duration, Early)>,
 ) -> Result<Data, ApiError> {
     sim.collect();
     let unknown = || ApiError {
@@ -201,7 +206,7 @@ pub fn perform(
     })
 }
 
-/// The form of a MultiCluster/AllClusters reply, with the one cluster there is.
+/// The form of a `MultiCluster/AllClusters` reply, with the one cluster there is.
 fn every_cluster(cluster: &Cluster, data: Data) -> Data {
     let inner = match data {
         Data::Json(value) => value.to_string(),

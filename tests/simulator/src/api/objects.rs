@@ -25,17 +25,17 @@ fn list(sim: &Sim, call: &Call, snapshots: bool) -> Value {
         .into()
 }
 
-/// VolumesList
+/// `VolumesList`
 pub fn volumes(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(list(sim, call, false).into())
 }
 
-/// SnapshotsList
+/// `SnapshotsList`
 pub fn snapshots(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(list(sim, call, true).into())
 }
 
-/// VolumesAndSnapshotsList
+/// `VolumesAndSnapshotsList`
 pub fn both(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(json!({"ok": true, "volumes": list(sim, call, false), "snapshots": list(sim, call, true)}).into())
 }
@@ -52,31 +52,31 @@ pub fn snapshot(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(json!([cluster.summary(cluster.snapshot(call.arg())?, call.mc)]).into())
 }
 
-/// VolumeDescribe
+/// `VolumeDescribe`
 pub fn volume_describe(sim: &Arc<Sim>, call: &Call) -> Answer {
     let cluster = &sim.lock().cluster;
     Ok(cluster.description(cluster.volume(call.arg())?, call.mc).into())
 }
 
-/// SnapshotDescribe
+/// `SnapshotDescribe`
 pub fn snapshot_describe(sim: &Arc<Sim>, call: &Call) -> Answer {
     let cluster = &sim.lock().cluster;
     Ok(cluster.description(cluster.snapshot(call.arg())?, call.mc).into())
 }
 
-/// VolumeGetInfo
+/// `VolumeGetInfo`
 pub fn volume_info(sim: &Arc<Sim>, call: &Call) -> Answer {
     let cluster = &sim.lock().cluster;
     Ok(cluster.info(cluster.volume(call.arg())?, call.mc).into())
 }
 
-/// SnapshotGetInfo
+/// `SnapshotGetInfo`
 pub fn snapshot_info(sim: &Arc<Sim>, call: &Call) -> Answer {
     let cluster = &sim.lock().cluster;
     Ok(cluster.info(cluster.snapshot(call.arg())?, call.mc).into())
 }
 
-/// VolumeListSnapshots: the chain of parents.
+/// `VolumeListSnapshots`: the chain of parents.
 pub fn parents(sim: &Arc<Sim>, call: &Call) -> Answer {
     let cluster = &sim.lock().cluster;
     let volume = cluster.volume(call.arg())?;
@@ -88,18 +88,18 @@ pub fn parents(sim: &Arc<Sim>, call: &Call) -> Answer {
         .into_data())
 }
 
-/// VolumesGetStatus
+/// `VolumesGetStatus`
 pub fn status(sim: &Arc<Sim>, call: &Call) -> Answer {
     let stored = |id| sim.stored(id);
     Ok(sim.lock().cluster.status(call.mc, Some(&stored)).into())
 }
 
-/// VolumesGetStatusQuick
+/// `VolumesGetStatusQuick`
 pub fn status_quick(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(sim.lock().cluster.status(call.mc, None).into())
 }
 
-/// VolumesSpace
+/// `VolumesSpace`
 pub fn volumes_space(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(sim
         .lock()
@@ -108,7 +108,7 @@ pub fn volumes_space(sim: &Arc<Sim>, call: &Call) -> Answer {
         .into())
 }
 
-/// SnapshotsSpace
+/// `SnapshotsSpace`
 pub fn snapshots_space(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(sim
         .lock()

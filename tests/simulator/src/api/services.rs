@@ -14,12 +14,12 @@ use crate::sim::Sim;
 
 type Answer = Result<Data, ApiError>;
 
-/// ServicesList
+/// `ServicesList`
 pub fn list(sim: &Arc<Sim>, _: &Call) -> Answer {
     Ok(sim.lock().cluster.services(sim.started).into())
 }
 
-/// ClientsConfigDump
+/// `ClientsConfigDump`
 pub fn dump(sim: &Arc<Sim>, _: &Call) -> Answer {
     let cluster = &sim.lock().cluster;
     let all: Vec<Value> = cluster
@@ -30,7 +30,7 @@ pub fn dump(sim: &Arc<Sim>, _: &Call) -> Answer {
     Ok(Data::Json(all.into()))
 }
 
-/// ClientConfigWait: blocks until the client has reached the generation of now.
+/// `ClientConfigWait`: blocks until the client has reached the generation of now.
 pub fn wait(sim: &Arc<Sim>, call: &Call) -> Answer {
     let id = call
         .arg()

@@ -26,7 +26,7 @@ fn fill(sim: &Sim, core: &mut Core, made: &Made) -> Result<(), ApiError> {
     })
 }
 
-/// VolumeSnapshot
+/// `VolumeSnapshot`
 pub fn take(sim: &Arc<Sim>, call: &Call) -> Answer {
     let request: VolumeSnapshot = parse(call.body)?;
     let mut guard = sim.lock();
@@ -48,7 +48,7 @@ pub fn take(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(ok(sim, more))
 }
 
-/// VolumesGroupSnapshot
+/// `VolumesGroupSnapshot`
 pub fn group(sim: &Arc<Sim>, call: &Call) -> Answer {
     let request: GroupSnapshot = parse(call.body)?;
     let mut guard = sim.lock();
@@ -76,7 +76,7 @@ pub fn group(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(json!({"snapshots": snapshots}).into())
 }
 
-/// SnapshotUpdate
+/// `SnapshotUpdate`
 pub fn update(sim: &Arc<Sim>, call: &Call) -> Answer {
     let request: SnapshotUpdate = parse(call.body)?;
     let mut core = sim.lock();
@@ -85,13 +85,13 @@ pub fn update(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(ok(sim, Value::Null))
 }
 
-/// SnapshotDelete
+/// `SnapshotDelete`
 pub fn delete(sim: &Arc<Sim>, call: &Call) -> Answer {
     call.no_arguments()?;
     delete_called(sim, call.arg())
 }
 
-/// SnapshotDeleteById
+/// `SnapshotDeleteById`
 pub fn delete_by_id(sim: &Arc<Sim>, call: &Call) -> Answer {
     call.no_arguments()?;
     if !is_global_id(call.arg()) {

@@ -14,7 +14,7 @@ use crate::sim::Sim;
 
 type Answer = Result<Data, ApiError>;
 
-/// VolumeTemplatesList
+/// `VolumeTemplatesList`
 pub fn list(sim: &Arc<Sim>, _: &Call) -> Answer {
     let templates = &sim.lock().cluster.templates;
     let records: Vec<Value> = templates
@@ -24,25 +24,25 @@ pub fn list(sim: &Arc<Sim>, _: &Call) -> Answer {
     Ok(Data::Json(records.into()))
 }
 
-/// VolumeTemplateDescribe
+/// `VolumeTemplateDescribe`
 pub fn describe(sim: &Arc<Sim>, call: &Call) -> Answer {
     let cluster = &sim.lock().cluster;
     Ok(Cluster::template_record(call.arg(), cluster.template(call.arg())?).into())
 }
 
-/// VolumeTemplateCreate
+/// `VolumeTemplateCreate`
 pub fn create(sim: &Arc<Sim>, call: &Call) -> Answer {
     let request: TemplateCreate = parse(call.body)?;
     change(sim, |cluster| cluster.template_create(&request))
 }
 
-/// VolumeTemplateUpdate
+/// `VolumeTemplateUpdate`
 pub fn update(sim: &Arc<Sim>, call: &Call) -> Answer {
     let request: TemplateUpdate = parse(call.body)?;
     change(sim, |cluster| cluster.template_update(call.arg(), &request))
 }
 
-/// VolumeTemplateDelete
+/// `VolumeTemplateDelete`
 pub fn delete(sim: &Arc<Sim>, call: &Call) -> Answer {
     call.no_arguments()?;
     change(sim, |cluster| cluster.template_delete(call.arg()))

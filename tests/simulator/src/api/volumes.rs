@@ -16,7 +16,7 @@ use crate::sim::{Core, Sim};
 
 type Answer = Result<Data, ApiError>;
 
-/// VolumeCreate
+/// `VolumeCreate`
 pub fn create(sim: &Arc<Sim>, call: &Call) -> Answer {
     let request = parse(call.body)?;
     let mut guard = sim.lock();
@@ -51,7 +51,7 @@ pub fn create(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(ok(sim, more))
 }
 
-/// VolumeUpdate
+/// `VolumeUpdate`
 pub fn update(sim: &Arc<Sim>, call: &Call) -> Answer {
     let request: VolumeUpdate = parse(call.body)?;
     let mut core = sim.lock();
@@ -88,7 +88,7 @@ pub fn follow(sim: &Arc<Sim>, mut core: std::sync::MutexGuard<'_, Core>, object:
     }
 }
 
-/// VolumeDelete
+/// `VolumeDelete`
 pub fn delete(sim: &Arc<Sim>, call: &Call) -> Answer {
     let request: VolumeDelete = parse(call.body)?;
     let id = sim.lock().cluster.volume(call.arg())?.id;
@@ -109,7 +109,7 @@ pub fn delete(sim: &Arc<Sim>, call: &Call) -> Answer {
     Ok(ok(sim, Value::Null))
 }
 
-/// VolumeRevert
+/// `VolumeRevert`
 pub fn revert(sim: &Arc<Sim>, call: &Call) -> Answer {
     let request: VolumeRevert = parse(call.body)?;
     let mut core = sim.lock();

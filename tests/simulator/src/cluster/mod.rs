@@ -107,6 +107,28 @@ impl Client {
     }
 }
 
+/// A device that comes late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Late {
+    /// When it is complete.
+    pub until: Instant,
+    /// What is there before.
+    pub early: Early,
+}
+
+/// What is already there of a device that comes late.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Early {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The node, without links.
+    Node,
+    /// Node and links, of a device with size 0.
+    Empty,
+}
+
 /// An object at a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attachment {
@@ -114,11 +136,11 @@ pub struct Attachment {
     pub rights: Rights,
     /// Position, which is the N of `sp-N`.
     pub pos: u16,
-    /// Not shown in AttachmentsList until its client is up.
+    /// Not shown in `AttachmentsList` until its client is up.
     pub unseen: bool,
-    /// The device does not appear before this moment.
+    /// Its device comes late.
     #[serde(skip)]
-    pub device_from: Option<Instant>,
+    pub late: Option<Late>,
 }
 
 /// A template.
@@ -138,6 +160,10 @@ pub struct Template {
 pub type Attached = BTreeMap<u16, BTreeMap<u64, Attachment>>;
 
 /// Everything the cluster knows.
+#[allow(
+    clippy::struct_field_names,
+    reason = "`id` and `name` would be read as those of an object"
+)]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cluster {
     /// Counts changes of the configuration.
@@ -156,7 +182,7 @@ pub struct Cluster {
     pub clients: BTreeMap<u16, Client>,
     /// Attachments.
     pub attached: Attached,
-    /// Number of synthetic attachments of other clients in AttachmentsList.
+    /// Number of synthetic attachments of other clients in `AttachmentsList`.
     pub fill: u32,
 }
 

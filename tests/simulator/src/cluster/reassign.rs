@@ -1,17 +1,16 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! VolumesReassign(Wait): attach, detach, change rights, in bulk. All items are checked first; what they
+//! `VolumesReassign(Wait)`: attach, detach, change rights, in bulk. All items are checked first; what they
 //! change then happens under one generation.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::requests::ClientArg;
-use super::{ApiError, Attached, Attachment, Cluster, MAX_ATTACHMENTS, Rights};
+use super::{ApiError, Attached, Attachment, Cluster, Late, MAX_ATTACHMENTS, Rights};
 use crate::switches::Switches;
 
 /// (object, client)
@@ -115,7 +114,7 @@ impl Request {
 }
 
 impl Cluster {
-    /// Reads the body of VolumesReassign (`wait` false: an array) or VolumesReassignWait (object or array).
+    /// Reads the body of `VolumesReassign` (`wait` false: an array) or `VolumesReassignWait` (object or array).
     pub fn read_reassign(
         &self,
         body: Value,
@@ -221,7 +220,7 @@ impl Cluster {
         &mut self,
         request: &Request,
         switches: &Switches,
-        device_from: Option<Instant>,
+        late: Option<Late>,
         open: impl FnOnce(&BTreeSet<Place>) -> BTreeSet<Place>,
     ) -> (Outcome, Result<(), ApiError>) {
         let prefix = switches.is("batch", "prefix");
@@ -233,7 +232,7 @@ impl Cluster {
         let mut steps = Vec::new();
         let mut bad = request.bad.clone();
         for item in &request.items {
-            match self.changes_of(item, &scratch, switches) {
+            match Self::changes_of(item, &scratch, switches) {
                 Ok(changes) => {
                     if let Err(error) = self.apply(&changes, &mut scratch, switches, None) {
                         bad = Some(error);
@@ -285,7 +284,7 @@ impl Cluster {
             outcome.changes.extend(changes);
         }
         let mut attached = std::mem::take(&mut self.attached);
-        let applied = self.apply(&outcome.changes, &mut attached, switches, device_from);
+        let applied = self.apply(&outcome.changes, &mut attached, switches, late);
         self.attached = attached;
         if !outcome.changes.is_empty() {
             let concerned = outcome.changes.iter().map(|c| c.client).collect();
@@ -294,12 +293,7 @@ impl Cluster {
         (outcome, applied.and(bad.map_or(Ok(()), Err)))
     }
 
-    fn changes_of(
-        &self,
-        item: &Item,
-        attached: &Attached,
-        switches: &Switches,
-    ) -> Result<Vec<Change>, ApiError> {
+    fn changes_of(item: &Item, attached: &Attached, switches: &Switches) -> Result<Vec<Change>, ApiError> {
         let now = |client: u16| attached.get(&client).and_then(|list| list.get(&item.object));
         let mut detach = item.detach.clone();
         for client in &item.detach {
@@ -342,7 +336,7 @@ impl Cluster {
         changes: &[Change],
         attached: &mut Attached,
         switches: &Switches,
-        device_from: Option<Instant>,
+        late: Option<Late>,
     ) -> Result<(), ApiError> {
         for change in changes {
             let list = attached.entry(change.client).or_default();
@@ -350,9 +344,8 @@ impl Cluster {
                 list.remove(&change.object);
                 continue;
             };
-            let free = (0u16..)
-                .find(|pos| list.values().all(|a| a.pos != *pos))
-                .unwrap_or(0);
+            let taken: BTreeSet<u16> = list.values().map(|a| a.pos).collect();
+            let free = (0..=u16::MAX).find(|pos| !taken.contains(pos)).unwrap_or(0);
             let room = list.len() < MAX_ATTACHMENTS;
             if let Some(attachment) = list.get_mut(&change.object) {
                 attachment.rights = rights;
@@ -373,7 +366,7 @@ impl Cluster {
                 rights,
                 pos: free,
                 unseen: down && switches.is("down-client-recorded", "no"),
-                device_from,
+                late,
             };
             list.insert(change.object, attachment);
         }

@@ -83,7 +83,7 @@ impl Cluster {
         map
     }
 
-    /// VolumeGetInfo and SnapshotGetInfo.
+    /// `VolumeGetInfo` and `SnapshotGetInfo`.
     pub fn info(&self, object: &Object, mc: bool) -> Value {
         let count = object.size.div_ceil(OBJECT_SIZE);
         let mut map = self.summary(object, mc);
@@ -103,7 +103,7 @@ impl Cluster {
         map.into()
     }
 
-    /// VolumeDescribe and SnapshotDescribe.
+    /// `VolumeDescribe` and `SnapshotDescribe`.
     pub fn description(&self, object: &Object, mc: bool) -> Value {
         let count = usize::try_from(object.size.div_ceil(OBJECT_SIZE)).unwrap_or(0);
         let mut map = self.summary(object, mc);
@@ -112,7 +112,7 @@ impl Cluster {
         map.into()
     }
 
-    /// VolumesGetStatus, of volumes and snapshots; `sizes` are left out by the quick form.
+    /// `VolumesGetStatus`, of volumes and snapshots; `sizes` are left out by the quick form.
     pub fn status(&self, mc: bool, sizes: Option<&dyn Fn(u64) -> u64>) -> Value {
         let mut all = Map::new();
         for object in self.objects.values() {
@@ -148,7 +148,7 @@ impl Cluster {
         all.into()
     }
 
-    /// VolumesSpace and SnapshotsSpace.
+    /// `VolumesSpace` and `SnapshotsSpace`.
     pub fn space(&self, snapshots: bool, mc: bool, stored: &dyn Fn(u64) -> u64) -> Value {
         let mut list = Vec::new();
         for object in self
@@ -164,7 +164,7 @@ impl Cluster {
         list.into()
     }
 
-    /// AttachmentsList as JSON text, without the synthetic attachments.
+    /// `AttachmentsList` as JSON text, without the synthetic attachments.
     pub fn attachments(&self, mc: bool, switches: &Switches) -> String {
         let global_ids = switches.is("global-ids", "yes");
         let mut list = Vec::new();
@@ -196,7 +196,7 @@ impl Cluster {
         Value::Array(list).to_string()
     }
 
-    /// Attachments of clients 3001.. that exist in AttachmentsList only: the items, comma-separated.
+    /// Attachments of clients 3001.. that exist in `AttachmentsList` only: the items, comma-separated.
     pub fn synthetic(&self, mc: bool, global_ids: bool) -> String {
         let limit = u32::try_from(super::MAX_ATTACHMENTS).unwrap_or(u32::MAX);
         let mut text = String::new();
@@ -228,7 +228,7 @@ impl Cluster {
         text
     }
 
-    /// VolumeTemplatesList's record.
+    /// `VolumeTemplatesList`'s record.
     pub fn template_record(name: &str, template: &Template) -> Value {
         let mut map = Map::new();
         map.insert("id".into(), template.id.into());
@@ -249,7 +249,7 @@ impl Cluster {
         map.into()
     }
 
-    /// ServicesList
+    /// `ServicesList`
     pub fn services(&self, started: Now) -> Value {
         let version = concat!("storpool-sim ", env!("CARGO_PKG_VERSION"));
         let start = started.seconds();
@@ -276,7 +276,7 @@ impl Cluster {
         })
     }
 
-    /// ClientsConfigDump's record of one client.
+    /// `ClientsConfigDump`'s record of one client.
     pub fn client_config(&self, id: u16, delay_ms: u64) -> Option<Value> {
         let client = self.clients.get(&id)?;
         let status = match client.up {

@@ -211,27 +211,27 @@ macro_rules! with_policy {
 pub type Tags = BTreeMap<String, String>;
 
 with_policy!(
-    /// VolumeCreate
+    /// `VolumeCreate`
     VolumeCreate { name: String, size: Size, template: String, parent: String, base_on: String, tags: Tags }
 );
 with_policy!(
-    /// VolumeUpdate
+    /// `VolumeUpdate`
     VolumeUpdate { rename: String, size: Size, size_add: Size, shrink_ok: bool, template: String, tags: Tags }
 );
 with_policy!(
-    /// SnapshotUpdate
+    /// `SnapshotUpdate`
     SnapshotUpdate { rename: String, template: String, bind: bool, target_delete_date: u64, delete_after: u64, tags: Tags }
 );
 with_policy!(
-    /// VolumeTemplateCreate
+    /// `VolumeTemplateCreate`
     TemplateCreate { name: String, parent: String, size: Size }
 );
 with_policy!(
-    /// VolumeTemplateUpdate
+    /// `VolumeTemplateUpdate`
     TemplateUpdate { rename: String, parent: String, size: Size, propagate: bool }
 );
 
-/// VolumeSnapshot
+/// `VolumeSnapshot`
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct VolumeSnapshot {
@@ -247,7 +247,7 @@ pub struct VolumeSnapshot {
     pub tags: Option<Tags>,
 }
 
-/// VolumesGroupSnapshot
+/// `VolumesGroupSnapshot`
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GroupSnapshot {
@@ -269,7 +269,7 @@ pub struct GroupMember {
     pub tags: Option<Tags>,
 }
 
-/// VolumeRevert
+/// `VolumeRevert`
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VolumeRevert {
@@ -279,7 +279,7 @@ pub struct VolumeRevert {
     pub revert_size: Option<bool>,
 }
 
-/// VolumeDelete
+/// `VolumeDelete`
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct VolumeDelete {

@@ -31,7 +31,7 @@ impl Now {
 }
 
 impl Cluster {
-    /// VolumeSnapshot
+    /// `VolumeSnapshot`
     pub fn volume_snapshot(
         &mut self,
         reference: &str,
@@ -48,7 +48,7 @@ impl Cluster {
         Ok(made)
     }
 
-    /// VolumesGroupSnapshot: volumes and their snapshots.
+    /// `VolumesGroupSnapshot`: volumes and their snapshots.
     pub fn group_snapshot(
         &mut self,
         request: &GroupSnapshot,
@@ -128,7 +128,7 @@ impl Cluster {
         }
     }
 
-    /// SnapshotUpdate
+    /// `SnapshotUpdate`
     pub fn snapshot_update(
         &mut self,
         reference: &str,
@@ -170,7 +170,7 @@ impl Cluster {
         Ok(id)
     }
 
-    /// SnapshotDelete: the snapshot stays listed as `*name` for a while.
+    /// `SnapshotDelete`: the snapshot stays listed as `*name` for a while.
     pub fn snapshot_delete(&mut self, reference: &str, linger: bool, now: Now) -> Result<(), ApiError> {
         let id = self.snapshot(reference)?.id;
         if let Some(client) = self.holders(id).first() {
@@ -193,7 +193,7 @@ impl Cluster {
         }
     }
 
-    /// VolumeRevert: returns the volume, the snapshot, and the volume's new size where it changes.
+    /// `VolumeRevert`: returns the volume, the snapshot, and the volume's new size where it changes.
     pub fn volume_revert(
         &mut self,
         reference: &str,

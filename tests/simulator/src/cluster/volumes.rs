@@ -22,7 +22,7 @@ pub struct Made {
 }
 
 impl Cluster {
-    /// VolumeCreate. The second result is the transient snapshot of a clone.
+    /// `VolumeCreate`. The second result is the transient snapshot of a clone.
     pub fn volume_create(
         &mut self,
         request: &VolumeCreate,
@@ -122,7 +122,7 @@ impl Cluster {
         id
     }
 
-    /// VolumeUpdate. Returns the volume and, where it changes, its new size.
+    /// `VolumeUpdate`. Returns the volume and, where it changes, its new size.
     pub fn volume_update(
         &mut self,
         reference: &str,
@@ -198,7 +198,7 @@ impl Cluster {
         self.bump(&BTreeSet::new());
     }
 
-    /// VolumeTemplateCreate
+    /// `VolumeTemplateCreate`
     pub fn template_create(&mut self, request: &TemplateCreate) -> Result<(), ApiError> {
         let policy = request.policy()?;
         let name = request
@@ -229,7 +229,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// VolumeTemplateUpdate
+    /// `VolumeTemplateUpdate`
     pub fn template_update(&mut self, name: &str, request: &TemplateUpdate) -> Result<(), ApiError> {
         let policy = request.policy()?;
         let mut template = self.template(name)?.clone();
@@ -261,7 +261,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// VolumeTemplateDelete
+    /// `VolumeTemplateDelete`
     pub fn template_delete(&mut self, name: &str) -> Result<(), ApiError> {
         self.template(name)?;
         if self.objects.values().any(|o| o.template == name) {

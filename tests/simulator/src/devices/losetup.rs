@@ -7,6 +7,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// Two `losetup --find` that pick the same device make one of them sleep a quarter of a second.
+static FINDING: Mutex<()> = Mutex::new(());
 
 /// Runs a tool; its standard output, or an error with what it said.
 fn run(command: &mut Command) -> io::Result<String> {
@@ -16,8 +20,8 @@ fn run(command: &mut Command) -> io::Result<String> {
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(io::Error::other(format!(
-        "{:?}: {}: {said}",
-        command.get_program(),
+        "{}: {}: {said}",
+        command.get_program().display(),
         output.status
     )))
 }
@@ -25,6 +29,7 @@ fn run(command: &mut Command) -> io::Result<String> {
 /// Makes a loop device of `file`, with direct I/O where the file system can, so that two devices of one
 /// file see each other's writes.
 pub fn attach(file: &Path, read_only: bool) -> io::Result<PathBuf> {
+    let _finding = FINDING.lock().unwrap_or_else(PoisonError::into_inner);
     let try_with = |direct: bool| {
         let mut command = Command::new("losetup");
         command.args(["--find", "--show"]);
@@ -55,6 +60,12 @@ pub fn detach(device: &Path, file: &Path) -> io::Result<()> {
 pub fn set_read_only(device: &Path, read_only: bool) -> io::Result<()> {
     let flag = if read_only { "--setro" } else { "--setrw" };
     run(Command::new("blockdev").arg(flag).arg(device)).map(drop)
+}
+
+/// Whether the kernel takes the device for read-only.
+pub fn is_read_only(device: &Path) -> bool {
+    let name = device.file_name().unwrap_or_default();
+    fs::read_to_string(Path::new("/sys/block").join(name).join("ro")).is_ok_and(|flag| flag.trim() == "1")
 }
 
 /// Lets the device take the size its file has now.

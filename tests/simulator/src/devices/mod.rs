@@ -9,14 +9,20 @@ pub mod nodes;
 pub mod openers;
 pub mod sync;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use nodes::{Placement, report};
+
+/// How long we wait for udev (and its like) to take its eyes off a device.
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a device has to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,8 +79,9 @@ impl Device {
         let node = losetup::attach(&wanted.file, wanted.snapshot)?;
         let finish = || {
             let rdev = fs::metadata(&node)?.rdev();
-            if wanted.read_only && !wanted.snapshot {
-                losetup::set_read_only(&node, true)?;
+            // The kernel keeps this flag from the device's former life.
+            if losetup::is_read_only(&node) != wanted.read_only {
+                losetup::set_read_only(&node, wanted.read_only)?;
             }
             wanted.placement.place(rdev)?;
             io::Result::Ok(rdev)
@@ -95,6 +102,10 @@ impl Device {
 
     /// Turns the device into what is wanted now; it may be open.
     pub fn change(mut self, wanted: Wanted) -> Slot {
+        if self.is.file != wanted.file {
+            self.remove();
+            return Self::make(wanted);
+        }
         if self.is.size != wanted.size {
             report("resize", &self.node, losetup::take_size(&self.node));
         }
@@ -107,16 +118,31 @@ impl Device {
         }
         self.is.placement.withdraw_beyond(&wanted.placement, self.rdev);
         self.is = wanted;
-        let placed = self.is.placement.place(self.rdev);
-        self.placed = placed.is_ok();
-        report("place", &self.is.placement.root, placed);
+        report(
+            "place",
+            &self.is.placement.root,
+            self.is.placement.place(self.rdev),
+        );
+        // Also when that failed: it is tried again when the root is set anew, not for ever.
+        self.placed = true;
         Slot::Here(self)
     }
 
     /// Takes the device away. `false`: somebody has it open, and it lives on until it is closed.
     pub fn remove(&self) -> bool {
         self.is.placement.withdraw(self.rdev);
+        if !self.lives() {
+            return true;
+        }
+        if self.is.read_only && !self.is.snapshot {
+            // Whoever gets this device next should not inherit it.
+            report("change", &self.node, losetup::set_read_only(&self.node, false));
+        }
         report("detach", &self.node, losetup::detach(&self.node, &self.is.file));
+        let end = Instant::now() + PROBE_PATIENCE;
+        while self.lives() && openers::only_probes(&BTreeSet::from([self.rdev])) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(2));
+        }
         !self.lives()
     }
 

@@ -22,6 +22,8 @@ pub struct Placement {
     pub name: Option<String>,
     /// Global id.
     pub gid: String,
+    /// It has its links, not only the node.
+    pub linked: bool,
 }
 
 impl Placement {
@@ -54,7 +56,7 @@ impl Placement {
             mknod(&node, SFlag::S_IFBLK, Mode::from_bits_truncate(0o660), rdev)?;
             fs::set_permissions(&node, fs::Permissions::from_mode(0o660))?;
         }
-        for link in self.links() {
+        for link in self.links().into_iter().filter(|_| self.linked) {
             if let Some(folder) = link.parent() {
                 fs::create_dir_all(folder)?;
             }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{major, minor};
 use serde::Serialize;
 
-/// O_PATH: the file is named, not opened.
+/// `O_PATH`: the file is named, not opened.
 const O_PATH: u32 = 0o10_000_000;
 
 /// One process that has a device open (or a mount or another device that sits on it).
@@ -24,15 +24,23 @@ pub struct Opener {
     pub pid: u32,
     /// Its name.
     pub comm: String,
+    /// By what name it opened the device.
+    pub path: String,
     /// It may write.
     pub writes: bool,
 }
 
 impl Opener {
-    /// udev looks at each new or closed device for some milliseconds: nobody's use of a volume.
+    /// udev, and each `losetup --find`, look at devices for some milliseconds by the name `/dev/loopN`. That is
+    /// nobody's use of a volume: a client knows it by another name.
     pub fn is_probe(&self) -> bool {
-        self.comm.contains("udev") || self.comm == "blkid"
+        self.path.starts_with("/dev/loop")
     }
+}
+
+/// Whether nobody has one of the devices open, or only those that look at every new device for a moment.
+pub fn only_probes(devices: &BTreeSet<u64>) -> bool {
+    scan(devices).iter().all(Opener::is_probe)
 }
 
 /// Everyone who has one of the devices open.
@@ -66,6 +74,10 @@ pub fn descriptors(devices: &BTreeSet<u64>) -> Vec<Opener> {
             if !meta.file_type().is_block_device() || !devices.contains(&meta.rdev()) {
                 continue;
             }
+            let path = fs::read_link(fd.path())
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             let Some(flags) = flags(&process.join("fdinfo").join(fd.file_name())) else {
                 continue;
             };
@@ -75,6 +87,7 @@ pub fn descriptors(devices: &BTreeSet<u64>) -> Vec<Opener> {
                     rdev: meta.rdev(),
                     pid,
                     comm: comm(&process),
+                    path,
                     writes,
                 });
             }
@@ -111,6 +124,7 @@ fn mounts(devices: &BTreeSet<u64>) -> Vec<Opener> {
                 rdev: *rdev,
                 pid,
                 comm: "mount".to_owned(),
+                path: String::new(),
                 writes: true,
             });
         }
@@ -129,6 +143,7 @@ fn holders(devices: &BTreeSet<u64>) -> Vec<Opener> {
                 rdev: *rdev,
                 pid: 0,
                 comm,
+                path: String::new(),
                 writes: true,
             });
         }

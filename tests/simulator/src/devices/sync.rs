@@ -11,13 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::nodes::Placement;
-use super::{Device, Slot, Wanted, openers};
-use crate::cluster::Rights;
+use super::{Device, PROBE_PATIENCE, Slot, Wanted, openers};
 use crate::cluster::reassign::Place;
+use crate::cluster::{Early, Rights};
 use crate::sim::{Core, Sim};
-
-/// How long a detach waits for udev to take its eyes off a device.
-const PROBE_PATIENCE: Duration = Duration::from_millis(1000);
 
 enum Step {
     Done,
@@ -25,6 +22,7 @@ enum Step {
     Make(Place, Wanted),
     Change(Place, Device, Wanted),
     Remove(Place, Device),
+    Forget(Place),
 }
 
 impl Core {
@@ -36,8 +34,16 @@ impl Core {
         };
         let mut wanted = BTreeMap::new();
         for (id, attachment) in list {
-            let late = attachment.device_from.is_some_and(|from| from > now);
-            let Some(object) = self.cluster.objects.get(id).filter(|_| !late) else {
+            let early = attachment
+                .late
+                .filter(|late| late.until > now)
+                .map(|late| late.early);
+            let Some(object) = self
+                .cluster
+                .objects
+                .get(id)
+                .filter(|_| early != Some(Early::Nothing))
+            else {
                 continue;
             };
             let placement = Placement {
@@ -45,11 +51,13 @@ impl Core {
                 pos: attachment.pos,
                 name: (!object.name.is_empty()).then(|| object.name.clone()),
                 gid: object.gid.clone(),
+                linked: early != Some(Early::Node),
             };
+            let empty = early == Some(Early::Empty);
             let device = Wanted {
                 placement,
-                file: sim.file(*id),
-                size: object.size,
+                file: if empty { sim.empty_file() } else { sim.file(*id) },
+                size: if empty { 0 } else { object.size },
                 read_only: attachment.rights == Rights::Ro,
                 snapshot: object.snapshot.is_some(),
             };
@@ -72,6 +80,7 @@ impl Core {
             match slot {
                 Slot::Busy => waiting = true,
                 Slot::Here(device) if !stays => return Step::Remove(*place, device.clone()),
+                Slot::Failed(_) if !stays => return Step::Forget(*place),
                 _ => {}
             }
         }
@@ -113,16 +122,20 @@ impl Sim {
                     core = self.changed.wait(core).unwrap_or_else(PoisonError::into_inner);
                     continue;
                 }
+                Step::Forget(place) => {
+                    core.slots.remove(&place);
+                    continue;
+                }
                 Step::Make(place, wanted) => {
                     let work = move || Some(Device::make(wanted));
-                    (place, self.unlocked(core, place, work))
+                    (place, unlocked(core, place, work))
                 }
                 Step::Change(place, device, wanted) => {
                     let work = move || Some(device.change(wanted));
-                    (place, self.unlocked(core, place, work))
+                    (place, unlocked(core, place, work))
                 }
                 Step::Remove(place, device) => {
-                    self.unlocked(core, place, || None);
+                    unlocked(core, place, || None);
                     self.take_away(place, device);
                     (place, None)
                 }
@@ -145,17 +158,6 @@ impl Sim {
             self.save_devices(&core);
         }
         self.changed.notify_all();
-    }
-
-    fn unlocked(
-        &self,
-        mut core: MutexGuard<'_, Core>,
-        place: Place,
-        work: impl FnOnce() -> Option<Slot>,
-    ) -> Option<Slot> {
-        core.slots.insert(place, Slot::Busy);
-        drop(core);
-        work()
     }
 
     /// Removes a device that is no longer attached; an open one is remembered until it is closed.
@@ -206,6 +208,17 @@ impl Sim {
             .wait_while(core, busy)
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does `work` on one device without the lock; others leave it alone meanwhile.
+fn unlocked(
+    mut core: MutexGuard<'_, Core>,
+    place: Place,
+    work: impl FnOnce() -> Option<Slot>,
+) -> Option<Slot> {
+    core.slots.insert(place, Slot::Busy);
+    drop(core);
+    work()
 }
 
 /// Withdraws the devices at `places`, then tells which of them are open. `losetup -d` would succeed on an

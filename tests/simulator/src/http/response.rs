@@ -34,6 +34,7 @@ impl Reply {
         let reason = match self.status {
             200 => "OK",
             302 => "Found",
+            400 => "Bad Request",
             401 => "Unauthorized",
             403 => "Forbidden",
             404 => "Not Found",
@@ -42,11 +43,10 @@ impl Reply {
             503 => "Service Unavailable",
             _ => "Status",
         };
-        let extra: String = self
-            .extra
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
+        let mut extra = String::new();
+        for (name, value) in &self.extra {
+            extra.extend([name, ": ", value.as_str(), "\r\n"]);
+        }
         format!(
             "HTTP/{version} {} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\nCache-control: private\r\n{extra}{framing}\r\n",
             self.status

@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 the spvirt authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -Eeuo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+# How many domains virsh must have started in one run of the suite on real libvirt.
+E2E_STARTS ?= 1
+# What StorPool's documents leave open is a switch of the simulator. The suite runs twice: as the simulator is, and
+# with the other answers.
+E2E_SWITCHES ?= detach-absent=error batch=prefix attach-timeout-reply=error error-status=200 busy-name=invalidParam
+
+# rustup puts cargo here and into no PATH of a shell that was open before.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+# Namespaces, loop devices and libvirtd need root: without it, what needs it goes through sudo.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env env "PATH=$(PATH)" "HOME=$(HOME)")
+ifneq ($(AS_ROOT),)
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := sudo --preserve-env
+endif
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PYTHON ?= python3
+STAGE := tests/stage
+# With a plain PATH, because libvirt repeats it in front of every refusal.
+DEMO := $(AS_ROOT) env PATH=/usr/sbin:/usr/bin:/sbin:/bin $(TARGET)/debug/spvirt-demo
+
+.PHONY: help
+help: ## Show this list
+	@echo "spvirt: StorPool volumes for plain libvirt"; echo
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what building and testing need (Debian 12; through sudo if need be)
+	@timeout --kill-after=30s 15m tests/setup </dev/null
+
+.PHONY: build
+build: ## Build everything, unoptimised
+	cargo build --locked --workspace
+
+.PHONY: demo
+demo: setup ## Watch a domain start and stop on a simulated StorPool cluster (under 3 minutes after the build)
+	@echo "Building (a few minutes the first time) ..."
+	@timeout 30m cargo build --quiet --locked --workspace
+	@timeout --kill-after=20s 3m $(DEMO) </dev/null
+
+.PHONY: test
+test: setup ## Set up and run everything: what CI runs
+	@SECONDS=0; timeout --kill-after=1m 42m $(MAKE) stages; echo "== everything passed ($$SECONDS s)"
+
+# In this order each dependency is compiled at most three times: checked, built for the tests (which later stages
+# find ready), and checked without the helper's.
+.PHONY: stages
+stages: check unit conformance conformance-config rig e2e e2e-contrary demo-runs
+
+.PHONY: check
+check: ## Format, lints, documentation, and the hook where no libvirt-dev is
+	@$(STAGE) "format" 1m cargo fmt --all --check
+	@$(STAGE) "lints" 15m cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	@$(STAGE) "the hook without libvirt" 10m cargo clippy --quiet --locked --package spvirt --no-default-features -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(STAGE) "documentation" 10m cargo doc --quiet --locked --workspace --no-deps
+
+.PHONY: unit
+unit: ## Unit and property tests, the scanner on real documents, the simulator with its loop devices
+	@$(STAGE) "building the tests" 20m cargo test --quiet --locked --workspace --no-run
+	@$(STAGE) "unit, property and simulator tests" 10m cargo test --quiet --locked --workspace --exclude spvirt-rig
+
+.PHONY: conformance
+conformance: ## StorPool's own Python clients, unmodified, against the simulator
+	@$(STAGE) "conformance: StorPool's clients and the simulator" 15m $(AS_ROOT) tests/conformance/run --quiet
+
+.PHONY: conformance-config
+conformance-config: $(TARGET)/venv-config/ready ## The official readers of storpool.conf agree with our table of cases
+	@$(STAGE) "conformance: the readers of storpool.conf" 2m $(TARGET)/venv-config/bin/python -B tests/conformance/config/check.py
+
+$(TARGET)/venv-config/ready: tests/conformance/config/requirements.txt
+	@rm -rf $(@D); timeout 2m $(PYTHON) -m venv $(@D)
+	@timeout 5m $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
+
+.PHONY: rig
+rig: ## The test hosts themselves: namespaces, libvirtd, migration
+	@$(STAGE) "the rig" 10m cargo test --quiet --locked --workspace --test rig
+
+.PHONY: e2e
+e2e: ## The hook under real libvirt
+	@$(STAGE) "real libvirt" 15m tests/starts-at-least $(E2E_STARTS) cargo test --quiet --locked --workspace --test e2e
+
+.PHONY: e2e-contrary
+e2e-contrary: ## The same, with the other answers to what StorPool's documents leave open
+	@SPVIRT_E2E_SWITCHES="$(E2E_SWITCHES)" $(STAGE) "real libvirt, contrary switches" 15m tests/starts-at-least $(E2E_STARTS) cargo test --quiet --locked --workspace --test e2e
+
+.PHONY: demo-runs
+demo-runs:
+	@$(STAGE) "the demo" 3m $(DEMO)
+
+.PHONY: bench
+bench: ## Measure the hook (release build; docs/numbers.md says what and why)
+	cargo run --release --locked --package spvirt-bench
+
+.PHONY: deny
+deny: ## Licences, sources and banned crates, by cargo-deny
+	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny --offline check bans licenses sources
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	cargo clean
+	rm -rf .venv

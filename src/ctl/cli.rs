@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+/// StorPool volumes for plain libvirt: see what domains hold, and clean up
+#[derive(Debug, Parser)]
+#[command(version, disable_help_subcommand = true, max_term_width = 80)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed or something is left, 2 wrong usage.\n\
+    Domains are started and stopped with virsh as ever: the hook does the rest."
+)]
+pub struct Cli {
+    /// Connect to this libvirt
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "URI",
+        default_value = "qemu:///system"
+    )]
+    pub connect: String,
+    /// Say on stderr what is asked of StorPool
+    #[arg(long, global = true)]
+    pub debug: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show which domain holds which volume on this host
+    #[command(after_help = "Example:\n  spvirt list")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Finish what crashes and lost hook calls left behind
+    ///
+    /// Looks at every claim: a claim of a domain that does not run any more is released exactly as the hook
+    /// would have done. Running domains are never touched, nor is anything that no claim names. Safe to run at
+    /// any moment, beside hooks and beside itself.
+    #[command(
+        after_help = "Examples:\n  spvirt reconcile --dry-run\n  spvirt reconcile\n\n\
+        Exit code 1 when anything is left or needs a person."
+    )]
+    Reconcile {
+        /// Only say what would be done
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_documented() {
+        Cli::command().help_expected(true).debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        let mut commands = vec![Cli::command()];
+        commands.extend(Cli::command().get_subcommands().cloned());
+        for mut command in commands {
+            let help = command.render_long_help().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+        }
+    }
+}

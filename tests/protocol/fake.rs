@@ -1,0 +1,445 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! A simulated world for the shipped acquire and release: hosts, a cluster, and a step counter at which a call
+//! dies or an API call goes wrong. Claims pass through their real encoding.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use spvirt::api::{ApiError, Attachment, Clients, Description, Fault, Listing, Object, Reassign};
+use spvirt::claim::lock::{Lock, LockError};
+use spvirt::claim::{Claim, Entry, Identity, Process, file};
+use spvirt::persist::PathError;
+use spvirt::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeName, VolumeRef};
+use spvirt::world::{Link, Stage, World};
+
+/// What goes wrong, at which step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The process dies before the step takes effect.
+    DiesBefore,
+    /// The process dies after the step took effect.
+    DiesAfter,
+    /// An API call is not carried out and says so.
+    Refused,
+    /// An API call is carried out, its reply is lost.
+    ReplyLost,
+    /// An API call is carried out only when the call that made it is over.
+    CarriedOutLater,
+}
+
+/// The payload with which a call dies.
+pub struct Died;
+
+/// A volume of the cluster.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    /// Its name now.
+    pub name: String,
+    /// Whether it is a snapshot.
+    pub snapshot: bool,
+    /// Who has it attached, and how.
+    pub attached: BTreeMap<u16, Access>,
+    /// Who has it open.
+    pub open: BTreeSet<u16>,
+}
+
+/// The cluster: volumes by number (their global id is `d.n.NUMBER`).
+#[derive(Debug, Default)]
+pub struct Cluster {
+    /// All volumes.
+    pub volumes: RefCell<BTreeMap<u32, Volume>>,
+    /// Clients that are down.
+    pub down: RefCell<BTreeSet<u16>>,
+    /// Requests that will be carried out later: of which client, what.
+    pub pending: RefCell<Vec<(u16, Vec<Reassign>)>>,
+    /// Every request, for the invariants.
+    pub log: RefCell<Vec<(u16, Reassign)>>,
+}
+
+/// The global id of a volume.
+pub fn gid(number: u32) -> GlobalId {
+    GlobalId::parse(&format!("d.n.{number}")).unwrap()
+}
+
+/// A reference by name.
+pub fn by_name(name: &str) -> VolumeRef {
+    VolumeRef::Name(VolumeName::parse(name).unwrap())
+}
+
+impl Cluster {
+    /// Adds a volume.
+    pub fn volume(&self, number: u32, name: &str) {
+        let volume = Volume {
+            name: name.into(),
+            snapshot: false,
+            attached: BTreeMap::new(),
+            open: BTreeSet::new(),
+        };
+        self.volumes.borrow_mut().insert(number, volume);
+    }
+
+    /// Attaches as an admin would.
+    pub fn attach(&self, number: u32, client: u16, access: Access) {
+        self.volumes
+            .borrow_mut()
+            .get_mut(&number)
+            .unwrap()
+            .attached
+            .insert(client, access);
+    }
+
+    /// Opens or closes a volume at a client.
+    pub fn open(&self, number: u32, client: u16, open: bool) {
+        let mut volumes = self.volumes.borrow_mut();
+        let set = &mut volumes.get_mut(&number).unwrap().open;
+        if open {
+            set.insert(client);
+        } else {
+            set.remove(&client);
+        }
+    }
+
+    /// All attachments, as `(volume, client, access)`.
+    pub fn attachments(&self) -> Vec<(u32, u16, Access)> {
+        let volumes = self.volumes.borrow();
+        volumes
+            .iter()
+            .flat_map(|(n, v)| v.attached.iter().map(|(c, a)| (*n, *c, *a)))
+            .collect()
+    }
+
+    /// Carries out what was put off.
+    pub fn catch_up(&self) {
+        for (client, items) in self.pending.take() {
+            let _ = self.reassign(client, &items);
+        }
+    }
+
+    fn find(&self, object: &Object) -> Option<u32> {
+        let volumes = self.volumes.borrow();
+        let is = |(number, volume): &(&u32, &Volume)| match &object.volume {
+            VolumeRef::Name(name) => volume.name == name.as_str() && volume.snapshot == object.snapshot,
+            VolumeRef::Id(id) => *id == gid(**number) && volume.snapshot == object.snapshot,
+        };
+        volumes.iter().find(is).map(|(number, _)| *number)
+    }
+
+    fn reassign(&self, _client: u16, items: &[Reassign]) -> Result<(), Fault> {
+        let fault = |name: &str, descr: String| Fault {
+            name: name.into(),
+            descr,
+            transient: false,
+        };
+        for item in items {
+            let number = self
+                .find(&item.object)
+                .ok_or_else(|| fault("objectDoesNotExist", item.object.volume.api()))?;
+            let volumes = self.volumes.borrow();
+            let busy = |client: &&ClientId| volumes[&number].open.contains(&u16::from(**client));
+            if let Some(client) = item.detach.iter().find(busy).filter(|_| !item.force) {
+                return Err(fault("busy", format!("'{number}' is open at client {client}")));
+            }
+        }
+        for item in items {
+            let number = self.find(&item.object).unwrap();
+            let mut volumes = self.volumes.borrow_mut();
+            let volume = volumes.get_mut(&number).unwrap();
+            if let Some((client, access)) = item.attach {
+                volume.attached.insert(client.into(), access);
+            }
+            for client in &item.detach {
+                volume.attached.remove(&u16::from(*client));
+                volume.open.remove(&u16::from(*client));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One host of the cluster.
+pub struct Host<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// Its client.
+    pub client: u16,
+    /// Which boot it is in.
+    pub boot: String,
+    /// The claim files.
+    pub files: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// Domains that have a QEMU.
+    pub running: RefCell<BTreeSet<String>>,
+    /// Locks that are held.
+    held: Rc<RefCell<BTreeSet<String>>>,
+    /// Steps taken.
+    pub steps: Cell<u32>,
+    /// What goes wrong at which step.
+    pub trouble: Cell<Option<(u32, Trouble)>>,
+}
+
+/// A held lock.
+pub struct Guard {
+    held: Rc<RefCell<BTreeSet<String>>>,
+    name: String,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.held.borrow_mut().remove(&self.name);
+    }
+}
+
+impl<'a> Host<'a> {
+    /// A host without claims.
+    pub fn new(cluster: &'a Cluster, client: u16) -> Self {
+        Self {
+            cluster,
+            client,
+            boot: "now".into(),
+            files: RefCell::default(),
+            running: RefCell::default(),
+            held: Rc::default(),
+            steps: Cell::new(0),
+            trouble: Cell::new(None),
+        }
+    }
+
+    /// The claims, readable ones.
+    pub fn read_claims(&self) -> Vec<Claim> {
+        let entries = self.entries().into_iter();
+        entries
+            .filter_map(|entry| {
+                if let Entry::Claim(claim) = entry {
+                    Some(claim)
+                } else {
+                    None
+                }
+            })
+            .collect()
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let files = self.files.borrow();
+        files
+            .iter()
+            .map(|(name, bytes)| file::decode(&DomainUuid::parse(name).unwrap(), bytes.clone()))
+            .collect()
+    }
+
+    /// One step of a call: the place where things go wrong.
+    fn step<T>(&self, effect: impl FnOnce(Option<Trouble>) -> T) -> T {
+        let number = self.steps.get();
+        self.steps.set(number + 1);
+        let trouble = self
+            .trouble
+            .get()
+            .filter(|(at, _)| *at == number)
+            .map(|(_, trouble)| trouble);
+        if trouble == Some(Trouble::DiesBefore) {
+            std::panic::panic_any(Died);
+        }
+        let result = effect(trouble);
+        if trouble == Some(Trouble::DiesAfter) {
+            std::panic::panic_any(Died);
+        }
+        result
+    }
+
+    fn api<T>(
+        &self,
+        trouble: Option<Trouble>,
+        call: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<T, ApiError> {
+        let call_name = "call";
+        let address = || "sim:81".to_owned();
+        match trouble {
+            Some(Trouble::Refused) => {
+                let fault = Fault {
+                    name: "internal".into(),
+                    descr: "no".into(),
+                    transient: false,
+                };
+                Err(ApiError::Refused {
+                    call: call_name,
+                    fault,
+                })
+            }
+            Some(Trouble::ReplyLost) => {
+                let _ = call();
+                Err(ApiError::Broken {
+                    address: address(),
+                    call: call_name,
+                    why: "reset".into(),
+                })
+            }
+            Some(Trouble::CarriedOutLater) => Err(ApiError::Timeout {
+                address: address(),
+                call: call_name,
+            }),
+            _ => call().map_err(|fault| ApiError::Refused {
+                call: call_name,
+                fault,
+            }),
+        }
+    }
+}
+
+impl World for Host<'_> {
+    type Guard = Guard;
+
+    fn me(&self) -> ClientId {
+        ClientId::new(self.client).unwrap()
+    }
+    fn boot(&self) -> &str {
+        &self.boot
+    }
+    fn now(&self) -> u64 {
+        u64::from(self.steps.get())
+    }
+    fn daemon(&self) -> Option<Process> {
+        None
+    }
+    fn orphaned(&self) -> bool {
+        false
+    }
+    fn enter(&self, _: Stage) {}
+    fn pause(&self, _: Duration) -> bool {
+        true
+    }
+
+    fn lock(&self, lock: &Lock) -> Result<Guard, LockError> {
+        let name = lock.to_string();
+        let taken = self.held.borrow_mut().insert(name.clone());
+        assert!(taken, "{name} is taken twice by one call: a deadlock");
+        Ok(Guard {
+            held: Rc::clone(&self.held),
+            name,
+        })
+    }
+
+    fn claim(&self, uuid: &DomainUuid) -> Result<Option<Entry>, PathError> {
+        Ok(self.entries().into_iter().find(|entry| entry.uuid() == uuid))
+    }
+    fn claims(&self) -> Result<Vec<Entry>, PathError> {
+        Ok(self.entries())
+    }
+    fn save(&self, claim: &Claim) -> Result<(), PathError> {
+        assert!(
+            self.held.borrow().contains("claims"),
+            "a claim is written without the claims lock"
+        );
+        self.step(|_| {
+            self.files
+                .borrow_mut()
+                .insert(claim.uuid.to_string(), file::encode(claim).unwrap())
+        });
+        Ok(())
+    }
+    fn forget(&self, uuid: &DomainUuid) -> Result<(), PathError> {
+        assert!(
+            self.held.borrow().contains("claims"),
+            "a claim is removed without the claims lock"
+        );
+        self.step(|_| self.files.borrow_mut().remove(uuid.as_str()));
+        Ok(())
+    }
+    fn proof_of_life(&self, entry: &Entry, _: &Identity) -> Option<String> {
+        self.running
+            .borrow()
+            .contains(entry.uuid().as_str())
+            .then(|| "QEMU process 1".into())
+    }
+
+    fn links(&self, volumes: &[VolumeRef]) -> Vec<Option<Link>> {
+        let link = |volume: &VolumeRef| {
+            let number = [false, true].into_iter().find_map(|snapshot| {
+                self.cluster.find(&Object {
+                    volume: volume.clone(),
+                    snapshot,
+                })
+            })?;
+            let access = *self.cluster.volumes.borrow()[&number]
+                .attached
+                .get(&self.client)?;
+            Some(Link {
+                device: format!("7:{number}"),
+                read_only: access == Access::Ro,
+                sectors: 8,
+                global_id: Some(gid(number)),
+            })
+        };
+        volumes.iter().map(link).collect()
+    }
+    fn holder(&self, _: &VolumeRef) -> Option<String> {
+        None
+    }
+
+    fn reassign(&self, items: &[Reassign]) -> Result<(), ApiError> {
+        self.step(|trouble| {
+            let mut log = self.cluster.log.borrow_mut();
+            log.extend(items.iter().map(|item| (self.client, item.clone())));
+            drop(log);
+            if trouble == Some(Trouble::CarriedOutLater) {
+                self.cluster
+                    .pending
+                    .borrow_mut()
+                    .push((self.client, items.to_vec()));
+            }
+            self.api(trouble, || self.cluster.reassign(self.client, items))
+        })
+    }
+    fn attachments(&self, refs: &[VolumeRef]) -> Result<Listing, ApiError> {
+        self.step(|trouble| {
+            self.api(trouble, || {
+                let volumes = self.cluster.volumes.borrow();
+                let wanted = |number: u32, volume: &Volume| {
+                    refs.iter().any(|r| match r {
+                        VolumeRef::Name(name) => name.as_str() == volume.name,
+                        VolumeRef::Id(id) => *id == gid(number),
+                    })
+                };
+                let of = volumes.iter().filter(|(number, volume)| wanted(**number, volume));
+                let lines = of.flat_map(|(number, volume)| {
+                    volume.attached.iter().map(|(client, rights)| Attachment {
+                        name: volume.name.clone(),
+                        global_id: Some(gid(*number)),
+                        snapshot: volume.snapshot,
+                        client: ClientId::new(*client).unwrap(),
+                        rights: *rights,
+                    })
+                });
+                Ok(Listing {
+                    attachments: lines.collect(),
+                    mine: 0,
+                    lacks_ids: false,
+                })
+            })
+        })
+    }
+    fn describe(&self, object: &Object) -> Result<Option<Description>, ApiError> {
+        self.step(|trouble| {
+            self.api(trouble, || {
+                Ok(self.cluster.find(object).map(|number| Description {
+                    name: self.cluster.volumes.borrow()[&number].name.clone(),
+                    global_id: Some(gid(number)),
+                }))
+            })
+        })
+    }
+    fn clients(&self) -> Result<Clients, ApiError> {
+        self.step(|trouble| {
+            self.api(trouble, || {
+                let up = |client: u16| {
+                    (
+                        ClientId::new(client).unwrap(),
+                        !self.cluster.down.borrow().contains(&client),
+                    )
+                };
+                Ok((1..=9).map(up).collect())
+            })
+        })
+    }
+}
