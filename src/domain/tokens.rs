@@ -21,6 +21,9 @@ use super::ScanError;
 
 /// Deepest nesting that is read: libxml2's limit and hence libvirt's. A disk may have a chain of 200 images.
 const MAX_DEPTH: usize = 256;
+/// Most attributes of one element. Finding a name that stands twice takes time by the square of their number, and
+/// metadata may hold what anybody has put there.
+const MAX_ATTRIBUTES: usize = 1000;
 
 /// The blanks of XML.
 pub(super) const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
@@ -247,6 +250,9 @@ impl<'a> Tokens<'a> {
             let blank_before = before.is_some_and(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
             if !is_name(name) || !blank_before {
                 return Err(self.refuse("an attribute name that is not one", name_at));
+            }
+            if self.attributes.len() == MAX_ATTRIBUTES {
+                return Err(self.refuse("too many attributes on one element", at));
             }
             if self.attributes.iter().any(|other| other.name == name) {
                 return Err(self.refuse("attributes that are not well formed", at));
