@@ -5,6 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -Eeuo pipefail -c
 MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
 
 # How many domains virsh must have started in one run of the suite on real libvirt.
 E2E_STARTS ?= 1
@@ -21,6 +22,8 @@ export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := sudo --preserve-env
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PYTHON ?= python3
+DENY_VERSION := 0.20.2
+DENY := $(TARGET)/tools/bin/cargo-deny
 STAGE := tests/stage
 # With a plain PATH, because libvirt repeats it in front of every refusal.
 DEMO := $(AS_ROOT) env PATH=/usr/sbin:/usr/bin:/sbin:/bin $(TARGET)/debug/spvirt-demo
@@ -28,7 +31,7 @@ DEMO := $(AS_ROOT) env PATH=/usr/sbin:/usr/bin:/sbin:/bin $(TARGET)/debug/spvirt
 .PHONY: help
 help: ## Show this list
 	@echo "spvirt: StorPool volumes for plain libvirt"; echo
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Install what building and testing need (Debian 12; through sudo if need be)
@@ -51,7 +54,7 @@ test: setup ## Set up and run everything: what CI runs
 # All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
 # at most three times: checked, built for the tests (which later stages find ready), and checked without the helper's.
 .PHONY: stages
-stages: check unit conformance conformance-config rig e2e e2e-contrary demo-runs
+stages: check unit conformance conformance-config rig e2e e2e-contrary demo-runs deny
 
 .PHONY: check
 check: format lints hook-alone documentation ## Format, lints, documentation, and the hook where no libvirt-dev is
@@ -69,7 +72,7 @@ documentation:
 .PHONY: unit
 unit: ## Unit and property tests, the scanner on real documents, the simulator with its loop devices
 	@$(STAGE) "building the tests" 20m cargo test --quiet --locked --workspace --no-run
-	@$(STAGE) "unit, property and simulator tests" 10m cargo test --quiet --locked --workspace --exclude spvirt-rig
+	@$(STAGE) "unit, property and simulator tests" 10m cargo test --quiet --locked --workspace --exclude spvirt-rig --no-fail-fast
 
 .PHONY: conformance
 conformance: ## StorPool's own Python clients, unmodified, against the simulator
@@ -105,9 +108,12 @@ bench: ## Measure the hook (release build; docs/numbers.md says what and why)
 	cargo run --release --locked --package spvirt-bench
 
 .PHONY: deny
-deny: ## Licences, sources and banned crates, by cargo-deny
-	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
-	cargo deny --offline check bans licenses sources
+deny: $(DENY) ## Licences, sources and banned crates, by cargo-deny
+	@$(STAGE) "licences, sources and banned crates" 3m $(DENY) --log-level error --locked check bans licenses sources
+
+# Unoptimised: it runs for a second and takes minutes to build.
+$(DENY):
+	@$(STAGE) "building cargo-deny" 15m cargo install --quiet --locked --debug --version $(DENY_VERSION) --root $(TARGET)/tools cargo-deny
 
 .PHONY: clean
 clean: ## Remove everything that was built

@@ -344,11 +344,13 @@ fn unattached<W: World>(
 /// Waits for the devices: own link and by-id link lead to one block device that has a size and can be written
 /// if need be.
 fn devices<W: World>(world: &W, wants: &[Want]) -> Result<(), Refusal> {
-    let own: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
-    let by_id: Vec<_> = wants.iter().map(|want| want.object().volume).collect();
+    let own = wants.iter().map(|want| want.used.volume.clone());
+    let by_id = wants.iter().map(|want| want.object().volume);
+    let both: Vec<_> = own.chain(by_id).collect();
     for look in 0.. {
-        let (own, by_id) = (world.links(&own), world.links(&by_id));
-        let all = wants.iter().zip(own.iter().zip(&by_id));
+        let links = world.links(&both);
+        let (own, by_id) = links.split_at(wants.len().min(links.len()));
+        let all = wants.iter().zip(own.iter().zip(by_id));
         let trouble = all
             .map(|(want, (own, by_id))| (want, plan::device(want, own.as_ref(), by_id.as_ref())))
             .find_map(|(want, device)| match device {
