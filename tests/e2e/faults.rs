@@ -223,7 +223,7 @@ fn list_malformed(stage: &mut Stage) {
         garbage(r#"{"data":[{}]}"#),
         line(r#""bad" -> 5"#),
         line(r#""client":7, -> "#),
-        line(r#"7 -> 70000"#),
+        line("7 -> 70000"),
         line(r#""rights":"rw" -> "rights":"r""#),
         line("false -> \"no\""),
     ] {

@@ -155,7 +155,7 @@ fn secrets(stage: &mut Stage) {
         let output = stage.host.virsh(&["start", "hush"]);
         let claims = format!("{:?}", stage.host.claims());
         let stop = stage.host.virsh(&["destroy", "hush"]);
-        shown += &format!("{output}{claims}{stop}");
+        shown.extend([output.to_string(), claims, stop.to_string()]);
     };
     start(stage);
     // A server that quotes what it was sent, in every way it can.

@@ -27,7 +27,7 @@ fn wrong(stage: &mut Stage) {
     let main = stage.host.read(MAIN).unwrap();
     let without = |key: &str| -> String {
         let lines = main.lines().filter(|line| !line.starts_with(key));
-        lines.map(|line| format!("{line}\n")).collect()
+        lines.flat_map(|line| [line, "\n"]).collect()
     };
     let known = "SPVIRT_TAKEOVER SPVIRT_TICKET SPVIRT_DEADLINE SPVIRT_ATTACH_TIMEOUT SPVIRT_DOMAINS SPVIRT_FOLLOW SPVIRT_FILTER SPVIRT_MULTICLUSTER";
     let unknown_key = format!("{EXTRA}:2: unknown key SPVIRT_TAKEOVR: the keys of spvirt are {known}");
