@@ -11,7 +11,9 @@ MAKEFLAGS += --no-print-directory
 E2E_STARTS ?= 1
 # What StorPool's documents leave open is a switch of the simulator. The suite runs twice: as the simulator is, and
 # with the other answers.
-E2E_SWITCHES ?= detach-absent=error batch=prefix attach-timeout-reply=error error-status=200 busy-name=invalidParam
+E2E_SWITCHES ?= detach-absent=error batch=prefix attach-timeout-reply=error down-client-recorded=no down-detach=busy \
+    error-status=200 busy-name=invalidParam unauthorized=401 forced-open=node-stays pos-on-change=new \
+    revert-attached=ok multicluster=no attachment-names=gid client-ids=int snapshot-delete=at-once
 
 # rustup puts cargo here and into no PATH of a shell that was open before.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
