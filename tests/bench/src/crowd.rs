@@ -18,7 +18,7 @@ use crate::stage::Stage;
 pub fn ten_on_a_slow_api(stage: &Stage, report: &mut Report) {
     const ROUNDS: usize = 30;
     let latency = Duration::from_millis(50);
-    report.part(&format!(
+    Report::part(&format!(
         "ten prepares at once, an API of {} ms ({ROUNDS} rounds)",
         latency.as_millis()
     ));
@@ -43,9 +43,9 @@ pub fn ten_on_a_slow_api(stage: &Stage, report: &mut Report) {
 }
 
 /// Twenty starts that each read a list of 100,000 lines.
-pub fn twenty_on_a_long_list(stage: &Stage, report: &mut Report) {
+pub fn twenty_on_a_long_list(stage: &Stage) {
     const ROUNDS: usize = 10;
-    report.part(&format!(
+    Report::part(&format!(
         "20 prepares at once, {LONG} attachments listed ({ROUNDS} rounds)"
     ));
     let domains: Vec<_> = (0..20).map(|n| Domain::on_volumes(n, n * 3..n * 3 + 3)).collect();
@@ -69,10 +69,10 @@ pub fn twenty_on_a_long_list(stage: &Stage, report: &mut Report) {
             sample.ratio(&base)
         )
     };
-    report.note("one alone", &line(&one));
-    report.note("twenty, until the last is done", &line(&all));
-    report.note("twenty, the slowest of them", &line(&slowest));
-    report.note(
+    Report::note("one alone", &line(&one));
+    Report::note("twenty, until the last is done", &line(&all));
+    Report::note("twenty, the slowest of them", &line(&slowest));
+    Report::note(
         "twenty compared with one alone",
         &format!("{:>8.2} x one", all.ratio(&one)),
     );

@@ -13,7 +13,7 @@ const LIBRARIES: [&str; 2] = ["libc.so.6", "libgcc_s.so.1"];
 
 /// Checks `readelf --dynamic`.
 pub fn check(hook: &Path, report: &mut Report) {
-    report.part("libraries");
+    Report::part("libraries");
     let output = Command::new("readelf")
         .args(["--dynamic", "--wide"])
         .arg(hook)

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     times::quiet(&stage, &mut report);
     times::prepare(&stage, &mut report);
     crowd::ten_on_a_slow_api(&stage, &mut report);
-    crowd::twenty_on_a_long_list(&stage, &mut report);
+    crowd::twenty_on_a_long_list(&stage);
     report.finish()
 }
 

@@ -26,7 +26,7 @@ pub const LONG: usize = 100_000;
 
 /// Measures `prepare` with both lists, and a domain that is none of ours.
 pub fn check(stage: &Stage, report: &mut Report) {
-    report.part("peak memory");
+    Report::part("peak memory");
     let local = Domain::local();
     let peak = |domain: &Domain| peak(stage, &domain.prepare(), &domain.xml);
     report.bound("prepare, no StorPool volume", peak(&local), MOST, "MiB", "VmHWM");
@@ -49,6 +49,7 @@ fn as_mib(bytes: usize) -> f64 {
 }
 
 /// Runs the hook under a tracer that looks at it when it exits. In MiB.
+#[allow(clippy::zombie_processes)] // waited for as a tracer does, by its pid
 fn peak(stage: &Stage, args: &[&str], xml: &[u8]) -> f64 {
     let mut child = call::spawn(&stage.hook, args, Stdio::piped());
     let pid = Pid::from_raw(child.id().cast_signed());

@@ -13,7 +13,7 @@ pub struct Report {
 
 impl Report {
     /// A heading.
-    pub fn part(&self, name: &str) {
+    pub fn part(name: &str) {
         println!("\n{name}");
     }
 
@@ -37,7 +37,7 @@ impl Report {
     }
 
     /// A value without a bound.
-    pub fn note(&self, what: &str, details: &str) {
+    pub fn note(what: &str, details: &str) {
         println!("  {what:<48} {details}");
     }
 

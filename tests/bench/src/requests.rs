@@ -13,7 +13,7 @@ use crate::stage::Stage;
 
 /// Counts the requests of starts and stops.
 pub fn check(stage: &Stage, report: &mut Report) {
-    report.part("requests");
+    Report::part("requests");
     let snapshots = [VOLUMES, VOLUMES + 1];
     one(stage, report, "1 writable", 0..1, &[], 2);
     one(stage, report, "64 writable", 0..VOLUMES, &[], 2);

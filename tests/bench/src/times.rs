@@ -20,7 +20,7 @@ const WARM_UP: usize = 10;
 pub fn quiet(stage: &Stage, report: &mut Report) {
     let domain = Domain::local();
     let kib = domain.xml.len() / 1024;
-    report.part(&format!(
+    Report::part(&format!(
         "a domain without StorPool volumes ({kib} KiB of XML, {ROUNDS} rounds)"
     ));
     let truth = Path::new(TRUE);
@@ -44,7 +44,7 @@ pub fn quiet(stage: &Stage, report: &mut Report) {
         let (ratio, median, base_median) = (times.ratio(base), times.median_ms(), base.median_ms());
         let details = format!("{median:.2} ms, /bin/true {base_median:.2} ms");
         if *program == truth {
-            report.note(what, &format!("{ratio:>8.2} x /bin/true  ({details})"));
+            Report::note(what, &format!("{ratio:>8.2} x /bin/true  ({details})"));
         } else {
             report.bound(what, ratio, 1.5, "x true", &details);
         }
@@ -54,7 +54,7 @@ pub fn quiet(stage: &Stage, report: &mut Report) {
 /// A start with 16 volumes against an API that takes no time: with the state in memory, which has a bound, and on a
 /// disk, which shows what durability costs.
 pub fn prepare(stage: &Stage, report: &mut Report) {
-    report.part(&format!("prepare with 16 volumes ({ROUNDS} rounds)"));
+    Report::part(&format!("prepare with 16 volumes ({ROUNDS} rounds)"));
     let memory = with_16_volumes(stage);
     report.bound(
         "prepare without the API's own time",
@@ -63,14 +63,14 @@ pub fn prepare(stage: &Stage, report: &mut Report) {
         "x true",
         &memory.details(),
     );
-    report.note("release", &format!("{:>8.2} ms", memory.release.median_ms()));
+    Report::note("release", &format!("{:>8.2} ms", memory.release.median_ms()));
     let mut disk = Start::default();
     stage.with_state_on_disk(|| disk = with_16_volumes(stage));
-    report.note(
+    Report::note(
         "prepare, state on disk (two claims, fsync)",
         &format!("{:>8.2} x true  ({})", disk.ratio(), disk.details()),
     );
-    report.note(
+    Report::note(
         "release, state on disk",
         &format!("{:>8.2} ms", disk.release.median_ms()),
     );
