@@ -21,9 +21,6 @@ use super::ScanError;
 
 /// Deepest nesting that is read: libxml2's limit and hence libvirt's. A disk may have a chain of 200 images.
 const MAX_DEPTH: usize = 256;
-/// Most attributes of one element. Finding a name that stands twice takes time by the square of their number, and
-/// metadata may hold what anybody has put there.
-const MAX_ATTRIBUTES: usize = 1000;
 
 /// The blanks of XML.
 pub(super) const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];

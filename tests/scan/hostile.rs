@@ -114,14 +114,7 @@ fn what_is_not_one_well_formed_domain_is_refused_with_the_reason() {
     let deep = format!("<domain>{}", "<a>".repeat(100_000));
     let declarations: Vec<String> = (0..1000).map(|i| format!("xmlns:n{i}='x' ")).collect();
     let many = format!("<domain {}/>", declarations.concat());
-    // Two million attributes would take hours if each were compared with all others.
-    let attributes: Vec<String> = (0..2_000_000).map(|i| format!("a{i}='' ")).collect();
-    let crowd = format!(
-        "<domain><metadata><x {}/></metadata></domain>",
-        attributes.concat()
-    );
     let made = [
-        (crowd.as_str(), "too many attributes on one element"),
         (many.as_str(), "a namespace declaration that is not allowed"),
         (&deep, "nested too deeply"),
     ];
@@ -248,11 +241,13 @@ fn sixteen_mebibytes_are_read() {
     let size = 16 << 20;
     let text = format!("<domain><description>{}</description></domain>", "x".repeat(size));
     assert_eq!(scan(text.as_bytes()).unwrap().sources, []);
-    let attributes: Vec<String> = (0..1000)
-        .map(|i| format!(" attribute{i}='{}'", "x".repeat(size / 1100)))
-        .collect();
-    let wide = format!("<domain{}/>", attributes.concat());
-    assert_eq!(scan(wide.as_bytes()).unwrap().sources, []);
+    let attributes: Vec<String> = (0..size / 20).map(|i| format!(" attribute{i}='{i}'")).collect();
+    assert_eq!(
+        scan(format!("<domain{}/>", attributes.concat()).as_bytes())
+            .unwrap()
+            .sources,
+        []
+    );
     let disk = "<disk type='block'><source dev='/dev/storpool/x'/><target dev='vda'/></disk>";
     let disks = format!(
         "<domain><devices>{}</devices></domain>",
