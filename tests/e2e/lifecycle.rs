@@ -187,20 +187,20 @@ fn save_and_restore(stage: &mut Stage) {
 }
 
 fn resets(stage: &mut Stage) {
-    stage.domain("again", Guest::Reset(9));
-    assert_eq!(stage.start("again"), START);
+    stage.domain("resetting", Guest::Reset(9));
+    assert_eq!(stage.start("resetting"), START);
     stage.forget();
-    let claim = stage.claim("again");
-    stage.survives("again", || {
-        let reboot = ["event", "again", "--event", "reboot", "--timeout", "20"];
+    let claim = stage.claim("resetting");
+    stage.survives("resetting", || {
+        let reboot = ["event", "resetting", "--event", "reboot", "--timeout", "20"];
         let _ = stage.host.virsh(&reboot).ok();
-        let _ = stage.host.virsh(&["reset", "again"]).ok();
-        let _ = stage.host.virsh(&["reboot", "again"]).ok();
+        let _ = stage.host.virsh(&["reset", "resetting"]).ok();
+        let _ = stage.host.virsh(&["reboot", "resetting"]).ok();
     });
     assert_eq!(stage.calls(), [] as [&str; 0]);
-    assert_eq!(stage.claim("again"), claim);
-    stage.only_attached(&["again rw"]);
-    stage.destroy("again");
+    assert_eq!(stage.claim("resetting"), claim);
+    stage.only_attached(&["resetting rw"]);
+    stage.destroy("resetting");
     stage.nothing_is_left();
 }
 
@@ -269,27 +269,27 @@ fn ten_at_once(stage: &mut Stage) {
 }
 
 fn api_down_at_release(stage: &mut Stage) {
-    stage.domain("stuck", Guest::Idle);
-    assert_eq!(stage.start("stuck"), START);
+    stage.domain("leftover", Guest::Idle);
+    assert_eq!(stage.start("leftover"), START);
     stage.settings(SHORT);
     stage.host.api_reachable(false);
-    let _ = stage.host.virsh(&["destroy", "stuck"]).ok();
-    stage.is_off("stuck");
+    let _ = stage.host.virsh(&["destroy", "leftover"]).ok();
+    stage.is_off("leftover");
     assert_eq!(stage.phase(), "releasing");
-    stage.only_attached(&["stuck rw"]);
+    stage.only_attached(&["leftover rw"]);
     stage.host.api_reachable(true);
     assert!(stage.reconcile().contains("released"));
     stage.nothing_is_left();
 
     // The same without a person: the next start finishes it first.
-    assert_eq!(stage.start("stuck"), START);
+    assert_eq!(stage.start("leftover"), START);
     stage.host.api_reachable(false);
-    let _ = stage.host.virsh(&["destroy", "stuck"]).ok();
+    let _ = stage.host.virsh(&["destroy", "leftover"]).ok();
     stage.host.api_reachable(true);
-    assert_eq!(stage.start("stuck"), [REASSIGN, REASSIGN, LIST]);
-    stage.only_attached(&["stuck rw"]);
+    assert_eq!(stage.start("leftover"), [REASSIGN, REASSIGN, LIST]);
+    stage.only_attached(&["leftover rw"]);
     stage.settings("");
-    stage.destroy("stuck");
+    stage.destroy("leftover");
     stage.nothing_is_left();
 }
 

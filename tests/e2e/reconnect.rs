@@ -164,9 +164,9 @@ fn closed_descriptors(stage: &mut Stage) {
 }
 
 fn full_disk(stage: &mut Stage) {
-    stage.domain("full", Guest::Idle);
-    stage.start("full");
-    let claim = stage.claim_file("full");
+    stage.domain("full-disk", Guest::Idle);
+    stage.start("full-disk");
+    let claim = stage.claim_file("full-disk");
     let content = stage.host.read(&claim).unwrap();
     let mount = "mount -t tmpfs -o size=16k tmpfs /var/lib/spvirt && mkdir /var/lib/spvirt/claims";
     let _ = stage.host.exec(&["sh", "-c", mount]).ok();
@@ -176,7 +176,7 @@ fn full_disk(stage: &mut Stage) {
         .failed();
     assert!(refused.stderr.contains("No space left"), "{refused}");
     // No claim, and no place for one.
-    stage.survives("full", || stage.libvirtd_restarts());
+    stage.survives("full-disk", || stage.libvirtd_restarts());
     assert_eq!(stage.host.claims().len(), 0);
     // A claim, and no place for a new version of it: the guest stops, and nothing is done that was not noted.
     let _ = stage.host.exec(&["rm", "/var/lib/spvirt/zeros"]).ok();
@@ -185,11 +185,11 @@ fn full_disk(stage: &mut Stage) {
         .host
         .exec(&["dd", "if=/dev/zero", "of=/var/lib/spvirt/zeros", "bs=4k"])
         .failed();
-    stage.survives("full", || stage.libvirtd_restarts());
-    assert_eq!(stage.destroy("full"), [] as [&str; 0]);
+    stage.survives("full-disk", || stage.libvirtd_restarts());
+    assert_eq!(stage.destroy("full-disk"), [] as [&str; 0]);
     assert_eq!(stage.phase(), "live");
-    stage.only_attached(&["full rw"]);
-    let why = stage.refused("full");
+    stage.only_attached(&["full-disk rw"]);
+    let why = stage.refused("full-disk");
     assert!(why.contains("No space left"), "{why}");
     let _ = stage.host.exec(&["umount", "/var/lib/spvirt"]).ok();
     assert!(stage.reconcile().contains("released"));

@@ -91,16 +91,16 @@ fn shared_snapshot(stage: &mut Stage) {
 
 fn second_writer(stage: &mut Stage) {
     stage.cluster.volume("mine", 1, Guest::Idle);
-    stage.host.define(&on("owner", &["mine"]));
+    stage.host.define(&on("keeper", &["mine"]));
     stage.volumes(&["taker-data"]);
     stage.host.define(&on("taker", &["mine", "taker-data"]));
     stage.host.define(&sharing("sharer", "mine"));
-    stage.start("owner");
+    stage.start("keeper");
     for name in ["taker", "sharer"] {
-        stage.survives("owner", || {
+        stage.survives("keeper", || {
             let why = stage.refused(name);
             assert!(
-                why.contains("\"mine\"") && why.contains("domain owner") && why.contains("QEMU process"),
+                why.contains("\"mine\"") && why.contains("domain keeper") && why.contains("QEMU process"),
                 "{why}"
             );
         });
@@ -112,7 +112,7 @@ fn second_writer(stage: &mut Stage) {
         stage.only_attached(&["mine rw"]);
         assert_eq!(stage.phase(), "live", "the owner's is the only claim");
     }
-    stage.destroy("owner");
+    stage.destroy("keeper");
     assert_eq!(stage.start("taker"), START);
     stage.only_attached(&["mine rw", "taker-data rw"]);
     stage.destroy("taker");
