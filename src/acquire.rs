@@ -187,10 +187,15 @@ fn attach<W: World>(
     // What became of a failed request is for the list to say.
     let failure = ask(world, claim, items).err();
     let mut listing = look(world, wants, claim)?;
-    if let Some(error) = failure
-        && !plan::missing(wants, world.me(), &listing).is_empty()
-    {
-        return Err(error.into());
+    if !plan::missing(wants, world.me(), &listing).is_empty() {
+        if failure.as_ref().is_none_or(ApiError::may_be_pending) && explain::is_down(world) {
+            // StorPool may keep the attach for the day this client is back, and show it only then.
+            claim.unsure = true;
+            return Err(Refusal::ClientDown(world.me()));
+        }
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
     }
     let mut history = History::default();
     loop {
@@ -251,14 +256,24 @@ fn wait<W: World>(world: &W, pause: Duration) -> Result<(), Refusal> {
 }
 
 /// Asks who has the volumes, and learns their global ids. A list may call a volume by its id alone, which our own
-/// link tells, if it is there already.
+/// link tells, or, where there is none yet, one more question.
 fn look<W: World>(world: &W, wants: &mut [Want], claim: &mut Claim) -> Result<Listing, Refusal> {
+    let mut listing = list(world, wants, claim)?;
+    let mut found = false;
+    for want in wants.iter_mut().filter(|want| want.global_id.is_none()) {
+        want.global_id = world.describe(&want.object())?.and_then(|it| it.global_id);
+        found |= want.global_id.is_some();
+    }
+    if found {
+        listing = list(world, wants, claim)?;
+    }
+    Ok(listing)
+}
+
+fn list<W: World>(world: &W, wants: &mut [Want], claim: &mut Claim) -> Result<Listing, Refusal> {
     let mut refs: Vec<_> = wants.iter().map(|want| want.object().volume).collect();
-    let linked: Vec<_> = world
-        .links(&refs)
-        .into_iter()
-        .map(|link| link.and_then(|link| link.global_id))
-        .collect();
+    let links = world.links(&refs);
+    let linked: Vec<_> = links.into_iter().map(|link| link?.global_id).collect();
     refs.extend(linked.iter().flatten().cloned().map(VolumeRef::Id));
     let listing = world.attachments(&refs)?;
     let ids = plan::ids(wants, world.me(), &listing);
@@ -329,11 +344,13 @@ fn unattached<W: World>(
 /// Waits for the devices: own link and by-id link lead to one block device that has a size and can be written
 /// if need be.
 fn devices<W: World>(world: &W, wants: &[Want]) -> Result<(), Refusal> {
-    let own: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
-    let by_id: Vec<_> = wants.iter().map(|want| want.object().volume).collect();
+    let own = wants.iter().map(|want| want.used.volume.clone());
+    let by_id = wants.iter().map(|want| want.object().volume);
+    let both: Vec<_> = own.chain(by_id).collect();
     for look in 0.. {
-        let (own, by_id) = (world.links(&own), world.links(&by_id));
-        let all = wants.iter().zip(own.iter().zip(&by_id));
+        let links = world.links(&both);
+        let (own, by_id) = links.split_at(wants.len().min(links.len()));
+        let all = wants.iter().zip(own.iter().zip(by_id));
         let trouble = all
             .map(|(want, (own, by_id))| (want, plan::device(want, own.as_ref(), by_id.as_ref())))
             .find_map(|(want, device)| match device {

@@ -19,6 +19,8 @@ const HOPS_MAX: usize = 8;
 #[must_use]
 pub fn links(volumes: &[VolumeRef]) -> Vec<Option<Link>> {
     let mut by_id = None;
+    // Opening a file of sysfs costs more than all else here; a device has two links, and both are often asked for.
+    let mut attributes = BTreeMap::new();
     let mut link = |volume: &VolumeRef| {
         let device = sys::device_of(&volume.link()).ok().flatten()?;
         let global_id = match volume {
@@ -26,8 +28,10 @@ pub fn links(volumes: &[VolumeRef]) -> Vec<Option<Link>> {
             // The by-id folder is read once, and only if a name has to be looked up.
             VolumeRef::Name(_) => by_id.get_or_insert_with(ids).get(&device).cloned(),
         };
-        let read_only = sys::block_attribute(&device, "ro") != Some(0);
-        let sectors = sys::block_attribute(&device, "size").unwrap_or(0);
+        let (read_only, sectors) = *attributes.entry(device.clone()).or_insert_with(|| {
+            let read_only = sys::block_attribute(&device, "ro") != Some(0);
+            (read_only, sys::block_attribute(&device, "size").unwrap_or(0))
+        });
         Some(Link {
             device,
             read_only,

@@ -64,6 +64,11 @@ fn too_many<W: World>(world: &W, wants: &[Want], fault: &Fault) -> Option<Refusa
 }
 
 fn client_down<W: World>(world: &W) -> Option<Refusal> {
-    let down = world.clients().ok()?.get(&world.me()) == Some(&false);
-    down.then(|| Refusal::ClientDown(world.me()))
+    is_down(world).then(|| Refusal::ClientDown(world.me()))
+}
+
+/// Whether StorPool says that the client of this host is down.
+pub fn is_down<W: World>(world: &W) -> bool {
+    let clients = world.clients();
+    clients.is_ok_and(|clients| clients.get(&world.me()) == Some(&false))
 }

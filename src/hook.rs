@@ -46,7 +46,8 @@ pub struct Outcome {
 pub struct Input {
     bytes: Vec<u8>,
     too_long: bool,
-    mentions_storpool: bool,
+    /// What comes after `bytes` in too long a document speaks of StorPool.
+    rest_mentions_storpool: bool,
 }
 
 /// What a call does between its input and its outcome. [`line`] is the real one; tests have worse ones.
@@ -73,7 +74,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, stdin: impl Read, line: Lin
             };
         }
         Ok(Err(refusal)) => refusal.to_string(),
-        Err(_) if !input.mentions_storpool => {
+        Err(_) if !input.mentions_storpool() => {
             return Outcome {
                 code: 0,
                 message: None,
@@ -100,7 +101,7 @@ impl Input {
     fn read(mut stdin: impl Read) -> Self {
         let mut bytes = Vec::new();
         let complete = (&mut stdin).take(XML_MAX).read_to_end(&mut bytes);
-        let mut mentions_storpool = domain::mentions_storpool(&bytes);
+        let mut rest_mentions_storpool = false;
         let mut tail = bytes.iter().rev().take(16).rev().copied().collect::<Vec<_>>();
         let mut too_long = false;
         let mut chunk = vec![
@@ -114,14 +115,19 @@ impl Input {
         while let Ok(count @ 1..) = stdin.read(&mut chunk) {
             too_long = true;
             tail.extend(chunk.iter().take(count));
-            mentions_storpool |= domain::mentions_storpool(&tail);
+            rest_mentions_storpool |= domain::mentions_storpool(&tail);
             tail.drain(..tail.len().saturating_sub(16));
         }
         Self {
             bytes,
             too_long,
-            mentions_storpool,
+            rest_mentions_storpool,
         }
+    }
+
+    /// Whether it speaks of StorPool. Asked only of what is not understood: nearly no call pays for the search.
+    fn mentions_storpool(&self) -> bool {
+        self.rest_mentions_storpool || domain::mentions_storpool(&self.bytes)
     }
 
     /// The domain, or why it is not understood.
@@ -144,7 +150,7 @@ pub fn line(event: &Event, input: &Input) -> Result<(), Refusal> {
     let store = Store::new(PathBuf::from(store::DIR));
     match (event.task, input.domain()) {
         (Task::Acquire, Ok((domain, uuid))) => prepare(event, &domain, &uuid, &store, began),
-        (Task::Acquire, Err(why)) if input.mentions_storpool => Err(Refusal::NotUnderstood { why }),
+        (Task::Acquire, Err(why)) if input.mentions_storpool() => Err(Refusal::NotUnderstood { why }),
         (Task::Release, Ok((_, uuid))) => {
             if store.path(&uuid).exists() {
                 release(event, &uuid, began);

@@ -174,6 +174,15 @@ impl ApiError {
         }
     }
 
+    /// Whether the change may have been taken down, although the answer is not yes: not if it is about something
+    /// that does not exist.
+    #[must_use]
+    pub fn may_be_pending(&self) -> bool {
+        !self
+            .fault()
+            .is_some_and(|fault| fault.is_missing_object() || fault.is_unknown_client())
+    }
+
     /// Whether the server may still apply the request after this answer.
     #[must_use]
     pub fn may_come_later(&self) -> bool {

@@ -71,8 +71,10 @@ mod tests {
 
     #[test]
     fn help_fits_80_columns() {
-        let mut commands = vec![Cli::command()];
-        commands.extend(Cli::command().get_subcommands().cloned());
+        let mut all = Cli::command();
+        all.build();
+        let mut commands: Vec<_> = all.get_subcommands().cloned().collect();
+        commands.push(all);
         for mut command in commands {
             let help = command.render_long_help().to_string();
             for line in help.lines() {

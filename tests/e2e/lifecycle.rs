@@ -51,11 +51,11 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
 }
 
 fn start_and_destroy(stage: &mut Stage) {
-    stage.domain("web1", Guest::Idle);
-    assert_eq!(stage.start("web1"), START);
+    stage.domain("first", Guest::Idle);
+    assert_eq!(stage.start("first"), START);
     assert_eq!(stage.phase(), "live");
-    stage.only_attached(&["web1 rw"]);
-    assert_eq!(stage.destroy("web1"), [REASSIGN]);
+    stage.only_attached(&["first rw"]);
+    assert_eq!(stage.destroy("first"), [REASSIGN]);
     stage.nothing_is_left();
 }
 

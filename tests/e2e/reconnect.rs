@@ -147,8 +147,16 @@ fn closed_descriptors(stage: &mut Stage) {
     stage.survives("closed", || stage.libvirtd_restarts());
     // No XML comes in: the claim is found by the domain's name.
     assert_eq!(stage.destroy("closed"), [REASSIGN]);
+    // Nor can it be told whether this one has volumes: it is not kept from starting.
+    stage.host.define(&Domain::new("closed-plain"));
+    let _ = stage.host.virsh(&["start", "closed-plain"]).ok();
+    let _ = stage.host.virsh(&["destroy", "closed-plain"]).ok();
     let calls = stage.host.read(log).unwrap_or_default();
-    for call in ["closed reconnect begin", "closed release end"] {
+    for call in [
+        "closed reconnect begin",
+        "closed release end",
+        "closed-plain prepare begin",
+    ] {
         assert!(calls.contains(call), "{call:?} is missing in {calls}");
     }
     stage.install_own_hook();

@@ -77,6 +77,7 @@ fn wrong(stage: &mut Stage) {
 fn unconcerned(stage: &mut Stage) {
     let main = stage.host.read(MAIN).unwrap();
     stage.host.write(MAIN, "not a configuration\n");
+    let _ = stage.host.exec(&["rm", "-rf", "/var/lib/spvirt/claims"]).ok();
     stage
         .host
         .write("/var/lib/spvirt/claims", "a file, not a folder\n");

@@ -193,16 +193,16 @@ fn bystander(stage: &mut Stage) {
         .ok();
     let odd = "<!-- /dev/storpool/comment <disk> --><title>&#x2f;dev/storpool/title</title><description><![CDATA[<source dev='/dev/storpool/description'/>]]></description><metadata><m:disk xmlns:m='urn:m'><m:source dev='/dev/storpool/metadata'/></m:disk></metadata><qemu:commandline><qemu:env name='NOTHING' value='/dev/storpool/env'/></qemu:commandline>";
     let disk = "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/var/lib/libvirt/images/plain.img'/><target dev='vda' bus='virtio'/></disk>";
-    stage.host.define(&Domain::new("plain").device(disk).element(odd));
+    stage.host.define(&Domain::new("onlooker").device(disk).element(odd));
     let spoil = "mv /var/lib/spvirt /var/lib/spvirt.good; echo > /var/lib/spvirt; \
                  mv /run/spvirt /run/spvirt.good; echo > /run/spvirt; \
                  mv /etc/storpool.conf /etc/storpool.conf.good; head -c 99 /dev/urandom > /etc/storpool.conf";
     let _ = stage.host.exec(&["sh", "-c", spoil]).ok();
     stage.configuration_is_broken(true);
     stage.host.api_reachable(false);
-    assert_eq!(stage.start("plain"), [] as [&str; 0]);
-    stage.survives("plain", || stage.libvirtd_restarts());
-    assert_eq!(stage.destroy("plain"), [] as [&str; 0]);
+    assert_eq!(stage.start("onlooker"), [] as [&str; 0]);
+    stage.survives("onlooker", || stage.libvirtd_restarts());
+    assert_eq!(stage.destroy("onlooker"), [] as [&str; 0]);
     stage.host.api_reachable(true);
     stage.configuration_is_broken(false);
     let mend =

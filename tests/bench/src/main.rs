@@ -30,7 +30,7 @@ mod stage;
 mod times;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use report::Report;
 use stage::Stage;
@@ -60,18 +60,35 @@ fn main() -> ExitCode {
     report.finish()
 }
 
-/// The hook: the first argument, else the one beside this program.
+/// The hook: the first argument, else built now, in a run of cargo of its own: what other members of the workspace
+/// want of the same crates must not get into it.
 fn hook() -> Result<PathBuf, String> {
     let path = match std::env::args_os().nth(1) {
         Some(path) => PathBuf::from(path),
-        None => std::env::current_exe()
-            .expect("our own path")
-            .with_file_name("spvirt-hook"),
+        None => build()?,
     };
-    path.canonicalize().map_err(|error| {
-        format!(
-            "{}: {error}: cargo build --release -p spvirt --bin spvirt-hook",
-            path.display()
-        )
-    })
+    path.canonicalize()
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn build() -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "spvirt",
+            "--bin",
+            "spvirt-hook",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .map_err(|error| format!("cargo: {error}"))?;
+    if !status.success() {
+        return Err(format!("the hook does not build: {status}"));
+    }
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    Ok(own.with_file_name("spvirt-hook"))
 }

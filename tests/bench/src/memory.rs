@@ -7,6 +7,8 @@
 //! a process begins as a copy of the one that starts it.
 
 use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
 
 use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -48,11 +50,13 @@ fn as_mib(bytes: usize) -> f64 {
 
 /// Runs the hook under a tracer that looks at it when it exits. In MiB.
 fn peak(stage: &Stage, args: &[&str], xml: &[u8]) -> f64 {
-    let mut child = call::spawn(&stage.hook, args);
+    let mut child = call::spawn(&stage.hook, args, Stdio::piped());
     let pid = Pid::from_raw(child.id().cast_signed());
     // It waits for its stdin, so that it cannot be gone yet.
     ptrace::seize(pid, Options::PTRACE_O_TRACEEXIT).expect("to trace our child");
-    call::feed(&mut child, xml);
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(xml).expect("a hook that reads");
+    drop(stdin);
     let mut peak = None;
     loop {
         match waitpid(pid, None).expect("our child") {

@@ -40,8 +40,7 @@ impl Host {
     /// Brings a host up, with libvirtd running.
     pub(crate) fn start(place: &Place) -> Self {
         let (parent, init) = start_init(place);
-        let namespace = process::pid_namespace(init).expect("the host's pid namespace");
-        leftovers::made_namespace(&namespace);
+        let namespace = leftovers::made_namespace(init);
         let log = PathBuf::from(format!("/proc/{init}/root/var/log/libvirt/libvirtd.log"));
         let mut journal = enter_command(init);
         // What was sent so far is to be in it; without a journald the first command fails, and nobody minds.

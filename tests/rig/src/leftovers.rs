@@ -3,7 +3,7 @@
 
 //! What a cluster might have left on the machine.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,8 +19,8 @@ static MADE: Mutex<Made> = Mutex::new(Made {
 struct Made {
     /// Folders of clusters.
     folders: Vec<PathBuf>,
-    /// Pid namespaces of hosts.
-    namespaces: Vec<PathBuf>,
+    /// Pid namespaces of hosts. Each is held open: the kernel would give its number to the next one on the machine.
+    namespaces: Vec<(PathBuf, File)>,
 }
 
 /// Remembers the folder of a cluster.
@@ -31,12 +31,15 @@ pub(crate) fn made_folder(folder: &Path) {
         .push(folder.to_owned());
 }
 
-/// Remembers the pid namespace of a host.
-pub(crate) fn made_namespace(namespace: &Path) {
+/// Remembers the pid namespace of a host, by its first process.
+pub(crate) fn made_namespace(init: i32) -> PathBuf {
+    let namespace = process::pid_namespace(init).expect("the host's pid namespace");
+    let held = File::open(format!("/proc/{init}/ns/pid")).expect("the host's pid namespace");
     MADE.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .namespaces
-        .push(namespace.to_owned());
+        .push((namespace.clone(), held));
+    namespace
 }
 
 /// What remains of all clusters and hosts this process has made; empty when all is clean.
@@ -44,7 +47,11 @@ pub(crate) fn made_namespace(namespace: &Path) {
 pub fn leftovers() -> Vec<String> {
     let made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut found: Vec<String> = made.folders.iter().flat_map(|folder| left_of(folder)).collect();
-    for pid in made.namespaces.iter().flat_map(process::in_namespace) {
+    for pid in made
+        .namespaces
+        .iter()
+        .flat_map(|(namespace, _)| process::in_namespace(namespace))
+    {
         found.push(format!("process {pid}: {}", process::command_line(pid)));
     }
     found
