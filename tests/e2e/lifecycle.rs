@@ -60,19 +60,19 @@ fn start_and_destroy(stage: &mut Stage) {
 }
 
 fn by_name_id_and_snapshot(stage: &mut Stage) {
-    stage.cluster.volume("three-root", 1, Guest::Idle);
-    stage.volumes(&["three-data", "three-gold"]);
-    stage.cluster.snapshot("three-gold", "three-iso");
-    let id = stage.cluster.global_id("three-data");
+    stage.cluster.volume("mixed-root", 1, Guest::Idle);
+    stage.volumes(&["mixed-data", "mixed-gold"]);
+    stage.cluster.snapshot("mixed-gold", "mixed-iso");
+    let id = stage.cluster.global_id("mixed-data");
     stage.host.define(
-        &on("three", &["three-root"])
+        &on("mixed", &["mixed-root"])
             .disk(&format!("/dev/storpool-byid/{id}"))
-            .cdrom("/dev/storpool/three-iso"),
+            .cdrom("/dev/storpool/mixed-iso"),
     );
-    assert_eq!(stage.start("three"), ["Snapshot", REASSIGN, LIST]);
+    assert_eq!(stage.start("mixed"), ["Snapshot", REASSIGN, LIST]);
     assert_eq!(stage.phase(), "live");
-    stage.only_attached(&["three-data rw", "three-iso ro", "three-root rw"]);
-    assert_eq!(stage.destroy("three"), [REASSIGN]);
+    stage.only_attached(&["mixed-data rw", "mixed-iso ro", "mixed-root rw"]);
+    assert_eq!(stage.destroy("mixed"), [REASSIGN]);
     stage.nothing_is_left();
 }
 

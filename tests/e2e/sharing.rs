@@ -14,11 +14,11 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
     suite
         .shared(
             "a shared volume goes with the last domain, first come first go",
-            |stage: &mut Stage| shared_volume(stage, "one", 0),
+            |stage: &mut Stage| shared_volume(stage, "both", 0),
         )
         .shared(
             "a shared volume goes with the last domain, first come last go",
-            |stage: &mut Stage| shared_volume(stage, "two", 1),
+            |stage: &mut Stage| shared_volume(stage, "again-both", 1),
         )
         .shared(
             "a shared volume attached by hand stays after both",
@@ -90,17 +90,17 @@ fn shared_snapshot(stage: &mut Stage) {
 }
 
 fn second_writer(stage: &mut Stage) {
-    stage.cluster.volume("mine", 1, Guest::Idle);
-    stage.host.define(&on("keeper", &["mine"]));
+    stage.cluster.volume("kept", 1, Guest::Idle);
+    stage.host.define(&on("keeper", &["kept"]));
     stage.volumes(&["taker-data"]);
-    stage.host.define(&on("taker", &["mine", "taker-data"]));
-    stage.host.define(&sharing("sharer", "mine"));
+    stage.host.define(&on("taker", &["kept", "taker-data"]));
+    stage.host.define(&sharing("partaker", "kept"));
     stage.start("keeper");
-    for name in ["taker", "sharer"] {
+    for name in ["taker", "partaker"] {
         stage.survives("keeper", || {
             let why = stage.refused(name);
             assert!(
-                why.contains("\"mine\"") && why.contains("domain keeper") && why.contains("QEMU process"),
+                why.contains("\"kept\"") && why.contains("domain keeper") && why.contains("QEMU process"),
                 "{why}"
             );
         });
@@ -109,12 +109,12 @@ fn second_writer(stage: &mut Stage) {
             [] as [&str; 0],
             "refused before anything is attached"
         );
-        stage.only_attached(&["mine rw"]);
+        stage.only_attached(&["kept rw"]);
         assert_eq!(stage.phase(), "live", "the owner's is the only claim");
     }
     stage.destroy("keeper");
     assert_eq!(stage.start("taker"), START);
-    stage.only_attached(&["mine rw", "taker-data rw"]);
+    stage.only_attached(&["kept rw", "taker-data rw"]);
     stage.destroy("taker");
     stage.nothing_is_left();
 }

@@ -237,8 +237,7 @@ fn names(stage: &mut Stage) {
         // libvirt itself loses a domain with a tab in its name: it looks for its files under a blank.
         if !name.contains('\t') {
             stage.libvirtd_restarts();
-            let state = stage.host.state(uuid);
-            assert_eq!(state.as_deref(), Some("running"), "{name:?}");
+            assert_eq!(stage.host.state(uuid).as_deref(), Some("running"), "{name:?}");
         }
         assert_eq!(stage.destroy(uuid), [REASSIGN], "{name:?}");
         stage.nothing_is_left();
