@@ -50,7 +50,7 @@ pub struct Input {
     rest_mentions_storpool: bool,
 }
 
-/// What a call does between its input and its outcome. [`line`] is the real one; tests have worse ones.
+/// What a call does between its input and its outcome. [`line()`] is the real one; tests have worse ones.
 pub type Line = fn(&Event, &Input) -> Result<(), Refusal>;
 
 /// Runs a call. Whatever happens inside, a panic included, only `prepare` of a domain that speaks of StorPool

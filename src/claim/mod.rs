@@ -7,7 +7,7 @@
 //! dies in between, it says what has to be looked at. It is intent, not truth: truth is `AttachmentsList` and
 //! the devices, and nothing is ever attached because a claim says so.
 //!
-//! This file is the live form, pure. [`file`] is the saved form, [`store`] the folder, [`lock`] the locks.
+//! This file is the live form, pure. [`mod@file`] is the saved form, [`store`] the folder, [`lock`] the locks.
 
 pub mod file;
 pub mod lock;
