@@ -251,7 +251,8 @@ fn ten_at_once(stage: &mut Stage) {
     }
     stage.cluster.latency(0);
     assert_eq!(stage.calls().len(), 20, "two requests each");
-    // Each request is on the way for two seconds. In turn, no two of them ever were at the same time.
+    // Each request is on the way for two seconds. In turn, no two of them ever were at the same time; libvirtd
+    // itself works on five calls at a time or more (`min_workers`).
     let requests = stage.cluster.control("requests", None);
     let span = |request: &Value| {
         let began = request["timeMs"].as_u64().unwrap();
@@ -260,7 +261,7 @@ fn ten_at_once(stage: &mut Stage) {
     let spans: Vec<_> = requests.as_array().unwrap().iter().map(span).collect();
     let at = |moment: u64| spans.iter().filter(|(a, b)| (*a..*b).contains(&moment)).count();
     let most = spans.iter().map(|(began, _)| at(*began)).max();
-    assert!(most >= Some(8), "at most {most:?} requests at once: {spans:?}");
+    assert!(most >= Some(5), "at most {most:?} requests at once: {spans:?}");
     assert_eq!(stage.host.claims().len(), 10);
     for name in &names {
         stage.destroy(name);
