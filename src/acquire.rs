@@ -11,6 +11,7 @@ use crate::claim::lock::Lock;
 use crate::claim::{Claim, Entry, Identity, Phase};
 use crate::config::Takeover;
 use crate::explain;
+use crate::journal;
 use crate::plan::{self, Device, History, Step};
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
@@ -51,9 +52,9 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     }
     let (mut claim, items) = stake(world, start, &wants, unsure)?;
     let Err(refusal) = attach(world, start.policy, &mut wants, &mut claim, &items) else {
-        for held in &claim.volumes {
-            let (volume, access) = (&held.volume, held.access);
-            log::info!(SPVIRT_VOLUME:% = volume; "volume \"{volume}\" is attached {access}");
+        for access in [Access::Rw, Access::Ro] {
+            let attached = claim.volumes.iter().filter(|held| held.access == access);
+            journal::volumes(&format!("attached {access}"), attached.map(|held| &held.volume));
         }
         return Ok(());
     };

@@ -112,7 +112,9 @@ impl Input {
                 0
             }
         ];
-        while let Ok(count @ 1..) = stdin.read(&mut chunk) {
+        while !chunk.is_empty()
+            && let Ok(count @ 1..) = stdin.read(&mut chunk)
+        {
             too_long = true;
             tail.extend(chunk.iter().take(count));
             rest_mentions_storpool |= domain::mentions_storpool(&tail);

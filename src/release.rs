@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::api::{ApiError, Listing, Object, Reassign};
 use crate::claim::lock::{Lock, LockError};
 use crate::claim::{Claim, Entry, Held, Identity, Phase};
+use crate::journal;
 use crate::persist::PathError;
 use crate::volume::{Access, ClientId, GlobalId, VolumeRef};
 use crate::world::World;
@@ -86,9 +87,7 @@ pub fn let_go<W: World>(world: &W, mut claim: Claim) -> Result<(), Left> {
     learned?;
     let asked = claim.clone();
     let outcome = detach(world, &mut claim, items);
-    for volume in given_back(&asked, &claim, outcome.is_ok()) {
-        log::info!(SPVIRT_VOLUME:% = volume; "volume \"{volume}\" is given back");
-    }
+    journal::volumes("given back", given_back(&asked, &claim, outcome.is_ok()));
     let _claims = world.lock(&Lock::Claims)?;
     if outcome.is_err() || claim.unsure {
         world.save(&claim)?;
@@ -99,10 +98,10 @@ pub fn let_go<W: World>(world: &W, mut claim: Claim) -> Result<(), Left> {
 }
 
 /// The volumes of `asked` that the request took care of; of a request that failed, those that left the claim.
-fn given_back<'a>(asked: &'a Claim, left: &Claim, done: bool) -> Vec<&'a VolumeRef> {
+fn given_back<'a>(asked: &'a Claim, left: &'a Claim, done: bool) -> impl Iterator<Item = &'a VolumeRef> {
     let remains = |held: &&Held| left.volumes.iter().any(|rest| rest.volume == held.volume);
-    let gone = asked.volumes.iter().filter(|held| done || !remains(held));
-    gone.map(|held| &held.volume).collect()
+    let gone = asked.volumes.iter().filter(move |held| done || !remains(held));
+    gone.map(|held| &held.volume)
 }
 
 /// A volume is never detached by name, which may be another volume's by now. What has no id yet gets it from

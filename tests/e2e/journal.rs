@@ -46,9 +46,12 @@ fn without(stage: &mut Stage) {
 
 /// The values of a field in some records, in order, without repetitions.
 fn values(records: &[Value], field: &str) -> Vec<String> {
+    // A field that stands several times in one record is a list.
     let mut values: Vec<_> = records
         .iter()
-        .filter_map(|record| Some(record.get(field)?.as_str()?.to_owned()))
+        .filter_map(|record| record.get(field))
+        .flat_map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]))
+        .filter_map(|value| Some(value.as_str()?.to_owned()))
         .collect();
     values.dedup();
     values
