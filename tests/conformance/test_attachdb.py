@@ -130,7 +130,7 @@ def test_open_device_is_torn_away_after_two_seconds(sim, db, volume):
     with opened(sim.host(1).by_name(volume)):
         db.sync("req1", volume)
         assert sim.attachments() == []
-    assert 1.9 < elapsed(started) < 6
+    assert elapsed(started) > 1.9
     bodies = [r["body"] for r in sim.requests(since) if r["call"] == "VolumesReassign"]
     assert ['"force":true' in body for body in bodies] == [False] * 10 + [True]
 
