@@ -2,13 +2,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 //! One request, one answer, in bounded time and memory.
+//!
+//! The requests run on the calling thread. reqwest's blocking client hands each to a thread of its own, and a
+//! start waits six times for the other thread to wake up (`docs/numbers.md`).
 
 use std::io::{self, BufReader, Read};
 use std::time::{Duration, Instant};
 
-use reqwest::blocking::Client;
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+use tokio::runtime::{Builder, Runtime};
 
 use super::wire::Reply;
 use super::{ApiError, Fault};
@@ -16,13 +21,15 @@ use crate::config::Token;
 use crate::deadline::left;
 
 /// Longest reply that is read. 100,000 attachments are about 13 MiB.
-const BODY_MAX: u64 = 64 << 20;
+const BODY_MAX: usize = 64 << 20;
 /// Longest wait for a connection: an address that drops packets must leave time to try again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The API's address and the means to ask it.
 #[derive(Debug)]
 pub struct Transport {
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
     client: Client,
     /// `host:port`, for messages.
     address: String,
@@ -48,6 +55,8 @@ impl Transport {
         let mut authorization = HeaderValue::from_str(&token.header_value())
             .map_err(|_| unusable("SP_AUTH_TOKEN cannot be sent in a header".into()))?;
         authorization.set_sensitive(true);
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+        let runtime = runtime.map_err(|error| unusable(error.to_string()))?;
         let client = Client::builder()
             .no_proxy()
             .redirect(Policy::none())
@@ -57,6 +66,7 @@ impl Transport {
             .map_err(|error| unusable(root_cause(&error)))?;
         let base = format!("http://{address}/ctrl/1.0/{prefix}");
         Ok(Self {
+            runtime: Some(runtime),
             client,
             address,
             base,
@@ -80,9 +90,9 @@ impl Transport {
             call,
         };
         let time = left(until);
-        if time.is_zero() {
+        let Some(runtime) = self.runtime.as_ref().filter(|_| !time.is_zero()) else {
             return Err(timeout());
-        }
+        };
         let url = format!("{}{path}", self.base);
         let request = match body {
             Some(body) => self.client.post(url).body(body),
@@ -91,18 +101,20 @@ impl Transport {
         let request = request
             .header(AUTHORIZATION, self.authorization.clone())
             .timeout(time);
-        let response = request.send().map_err(|error| match () {
-            () if error.is_connect() || error.is_builder() => ApiError::Unreachable {
-                address: address(),
-                why: root_cause(&error),
-            },
-            () if error.is_timeout() => timeout(),
-            () => ApiError::Broken {
-                address: address(),
-                call,
-                why: root_cause(&error),
-            },
-        })?;
+        let response = runtime
+            .block_on(async { request.send().await })
+            .map_err(|error| match () {
+                () if error.is_connect() || error.is_builder() => ApiError::Unreachable {
+                    address: address(),
+                    why: root_cause(&error),
+                },
+                () if error.is_timeout() => timeout(),
+                () => ApiError::Broken {
+                    address: address(),
+                    call,
+                    why: root_cause(&error),
+                },
+            })?;
         let status = response.status();
         if matches!(status.as_u16(), 401 | 403) {
             return Err(ApiError::Unauthorized {
@@ -122,7 +134,9 @@ impl Transport {
             )));
         }
         let mut body = Bounded {
+            runtime,
             inner: response,
+            unread: Bytes::new(),
             room: BODY_MAX,
             until,
             failure: None,
@@ -163,11 +177,22 @@ impl Transport {
     }
 }
 
+impl Drop for Transport {
+    /// A name server that does not answer must not keep the process.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A reply body that ends: after so many bytes, and at a moment. An endless drip of bytes would outlive any
 /// timeout between two of them.
-struct Bounded<R> {
-    inner: R,
-    room: u64,
+struct Bounded<'a> {
+    runtime: &'a Runtime,
+    inner: Response,
+    unread: Bytes,
+    room: usize,
     until: Instant,
     failure: Option<Failure>,
 }
@@ -178,39 +203,50 @@ enum Failure {
     Broken(String),
 }
 
-impl<R: Read> Bounded<R> {
+impl Bounded<'_> {
     fn fail(&mut self, failure: Failure) -> io::Error {
         self.failure = Some(failure);
         io::Error::other("cut off")
     }
-}
 
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if left(self.until).is_zero() {
-            return Err(self.fail(Failure::Time));
-        }
-        let count = match self.inner.read(buffer) {
-            Ok(count) => count,
-            Err(error) if is_timeout(&error) => return Err(self.fail(Failure::Time)),
-            Err(error) => {
-                let why = root_cause(&error);
-                return Err(self.fail(Failure::Broken(why)));
+    /// The next piece of the body; empty at its end.
+    fn next(&mut self) -> io::Result<Bytes> {
+        let piece = loop {
+            if left(self.until).is_zero() {
+                return Err(self.fail(Failure::Time));
+            }
+            match self.runtime.block_on(self.inner.chunk()) {
+                // A piece may be empty before the end.
+                Ok(Some(piece)) if piece.is_empty() => {}
+                other => break other,
             }
         };
-        match self.room.checked_sub(count as u64) {
+        let piece = match piece {
+            Ok(piece) => piece.unwrap_or_default(),
+            Err(error) if error.is_timeout() => return Err(self.fail(Failure::Time)),
+            Err(error) => return Err(self.fail(Failure::Broken(root_cause(&error)))),
+        };
+        match self.room.checked_sub(piece.len()) {
             Some(room) => self.room = room,
             None => return Err(self.fail(Failure::TooLong)),
         }
-        Ok(count)
+        Ok(piece)
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<reqwest::Error>());
-    error.kind() == io::ErrorKind::TimedOut || inner.is_some_and(reqwest::Error::is_timeout)
+impl Read for Bounded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.unread.is_empty() {
+            self.unread = self.next()?;
+        }
+        let count = self.unread.len().min(buffer.len());
+        let piece = self.unread.split_to(count);
+        buffer
+            .get_mut(..count)
+            .unwrap_or_default()
+            .copy_from_slice(&piece);
+        Ok(count)
+    }
 }
 
 /// The innermost message: reqwest's own repeats the URL and says "error sending request".
