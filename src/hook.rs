@@ -127,6 +127,13 @@ impl Input {
         }
     }
 
+    /// The UUID of a domain that cannot have StorPool volumes, whatever a scan would find.
+    fn plainly_foreign(&self) -> Option<DomainUuid> {
+        (!self.too_long)
+            .then(|| domain::plainly_foreign(&self.bytes))
+            .flatten()
+    }
+
     /// Whether it speaks of StorPool. Asked only of what is not understood: nearly no call pays for the search.
     fn mentions_storpool(&self) -> bool {
         self.rest_mentions_storpool || domain::mentions_storpool(&self.bytes)
@@ -150,6 +157,11 @@ impl Input {
 pub fn line(event: &Event, input: &Input) -> Result<(), Refusal> {
     let began = Instant::now();
     let store = Store::new(PathBuf::from(store::DIR));
+    if let Some(uuid) = input.plainly_foreign()
+        && !store.path(&uuid).exists()
+    {
+        return Ok(());
+    }
     match (event.task, input.domain()) {
         (Task::Acquire, Ok((domain, uuid))) => prepare(event, &domain, &uuid, &store, began),
         (Task::Acquire, Err(why)) if input.mentions_storpool() => Err(Refusal::NotUnderstood { why }),

@@ -14,6 +14,8 @@
 mod corpus;
 #[path = "scan/damage.rs"]
 mod damage;
+#[path = "scan/foreign.rs"]
+mod foreign;
 #[path = "scan/hostile.rs"]
 mod hostile;
 #[path = "scan/places.rs"]
@@ -30,6 +32,7 @@ use spvirt::domain;
 /// The scanner's answer in the words of the other reader.
 fn scanned(xml: &str) -> Vec<xpath::Seen> {
     let domain = domain::scan(xml.as_bytes()).unwrap_or_else(|e| panic!("{e}\n{xml}"));
+    foreign::agrees(xml.as_bytes(), &domain);
     let seen = |source: domain::Source| xpath::Seen {
         path: source.path,
         kind: source.kind,

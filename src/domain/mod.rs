@@ -162,6 +162,51 @@ impl ScanError {
     }
 }
 
+/// The UUID of a domain that is plainly none of our business: its bytes cannot spell a StorPool path, nor a block
+/// source outside `/dev` that could be a link to one, under any reading of XML. `None` says nothing: then only a
+/// [`scan`] tells.
+///
+/// Nearly all hook calls on most hosts are about such domains, and parsing costs them more than all else we do.
+/// Character references, comments, CDATA and processing instructions could hide a path from a look at the bytes,
+/// so a document with any is left to the scan; libvirt writes none.
+#[must_use]
+pub fn plainly_foreign(xml: &[u8]) -> Option<DomainUuid> {
+    let mut previous = b' ';
+    for (at, byte) in xml.iter().enumerate() {
+        let rest = || xml.get(at..).unwrap_or_default();
+        let suspect = match byte {
+            b's' => rest().starts_with(b"storpool"),
+            b'#' => previous == b'&',
+            b'!' | b'?' => previous == b'<',
+            b'<' => rest().starts_with(b"<block") && !rest().starts_with(b"<blockio"),
+            b'/' => {
+                matches!(previous, b'\'' | b'"') && !rest().starts_with(b"/dev/") && is_value_of_dev(xml, at)
+            }
+            b' '..=b'~' | b'\t' | b'\r' | b'\n' | 0x80.. => false,
+            _ => true,
+        };
+        if suspect {
+            return None;
+        }
+        previous = *byte;
+    }
+    let (open, close) = (b"<uuid>", b"</uuid>");
+    let start = xml.windows(open.len()).position(|window| window == open)? + open.len();
+    let text = xml.get(start..)?;
+    let end = text.windows(close.len()).position(|window| window == close)?;
+    DomainUuid::parse(std::str::from_utf8(text.get(..end)?).ok()?)
+}
+
+/// Whether the quoted value that begins at `at` is that of an attribute whose name ends in `dev`.
+fn is_value_of_dev(xml: &[u8], at: usize) -> bool {
+    let before = xml
+        .get(..at.saturating_sub(1))
+        .unwrap_or_default()
+        .trim_ascii_end();
+    let name = before.strip_suffix(b"=").map(<[u8]>::trim_ascii_end);
+    name.is_some_and(|name| name.ends_with(b"dev"))
+}
+
 /// Do the bytes hold `storpool` anywhere? The question that is left when a document was not understood.
 #[must_use]
 pub fn mentions_storpool(bytes: &[u8]) -> bool {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use spvirt::domain::scan;
 
-use crate::{corpus, places, scanned, xpath};
+use crate::{corpus, foreign, places, scanned, xpath};
 
 /// What is put into documents.
 const PIECES: &str = "\0|<!DOCTYPE domain>|<!DOCTYPE d [<!ENTITY a 'b'>]>|&a;|&#0;|&#x1F;|&lt;|<|>|\"|'|&|<![CDATA[|]]>\
@@ -96,6 +96,7 @@ fn range(xml: &[u8], a: &Place, b: &Place) -> Range<usize> {
 pub fn is_sane(xml: &[u8]) {
     match scan(xml) {
         Ok(domain) => {
+            foreign::agrees(xml, &domain);
             let mut end = 0;
             for source in domain.sources {
                 assert!(
