@@ -3,7 +3,7 @@
 
 //! One hook call, from libvirt's arguments to an exit code: the straight line.
 //!
-//! A domain without StorPool volumes leaves it after the scan of its XML: no configuration is read, no socket
+//! A domain without StorPool volumes leaves it after a look at its XML: no configuration is read, no socket
 //! opened, no file written, so nothing of ours that is broken can keep it from starting.
 
 use std::collections::BTreeMap;
