@@ -73,6 +73,7 @@ documentation:
 
 .PHONY: unit
 unit: ## Unit and property tests, the scanner on real documents, the simulator with its loop devices
+	@$(STAGE) "building the programs" 20m cargo build --quiet --locked --workspace
 	@$(STAGE) "building the tests" 20m cargo test --quiet --locked --workspace --no-run
 	@$(STAGE) "unit, property and simulator tests" 10m cargo test --quiet --locked --workspace --exclude spvirt-rig --no-fail-fast
 
@@ -102,7 +103,7 @@ e2e-contrary: ## The same, with the other answers to what StorPool's documents l
 	@SPVIRT_E2E_SWITCHES="$(E2E_SWITCHES)" $(STAGE) "real libvirt, contrary switches" 15m tests/starts-at-least $(E2E_STARTS) cargo test --quiet --locked --workspace --test e2e
 
 .PHONY: demo-runs
-demo-runs:
+demo-runs: build
 	@$(STAGE) "the demo" 3m $(DEMO)
 
 .PHONY: bench
