@@ -349,7 +349,7 @@ fn devices<W: World>(world: &W, wants: &[Want]) -> Result<(), Refusal> {
     let by_id = wants.iter().map(|want| want.object().volume);
     let both: Vec<_> = own.chain(by_id).collect();
     for look in 0.. {
-        let links = world.links(&both);
+        let links = world.devices(&both);
         let (own, by_id) = links.split_at(wants.len().min(links.len()));
         let all = wants.iter().zip(own.iter().zip(by_id));
         let trouble = all

@@ -15,27 +15,34 @@ use crate::world::Link;
 /// Links followed before a chain counts as a loop.
 const HOPS_MAX: usize = 8;
 
-/// The devices behind the volumes' own links.
+/// The devices behind the volumes' own links, each with its global id if a link tells it.
 #[must_use]
 pub fn links(volumes: &[VolumeRef]) -> Vec<Option<Link>> {
+    let mut links = devices(volumes);
     let mut by_id = None;
-    // Opening a file of sysfs costs more than all else here; a device has two links, and both are often asked for.
-    let mut attributes = BTreeMap::new();
+    for link in links.iter_mut().flatten().filter(|link| link.global_id.is_none()) {
+        // The by-id folder is read once, and only if a name has to be looked up.
+        link.global_id = by_id.get_or_insert_with(ids).get(&link.device).cloned();
+    }
+    links
+}
+
+/// The devices behind the volumes' own links. Only a volume named by its global id has that in the answer.
+#[must_use]
+pub fn devices(volumes: &[VolumeRef]) -> Vec<Option<Link>> {
+    // sysfs costs more than all else here; a device has two links, and both are often asked for.
+    let mut disks = BTreeMap::new();
     let mut link = |volume: &VolumeRef| {
         let device = sys::device_of(&volume.link()).ok().flatten()?;
+        let disk: &sys::Disk = disks.entry(device.clone()).or_insert_with(|| sys::disk(&device));
         let global_id = match volume {
             VolumeRef::Id(id) => Some(id.clone()),
-            // The by-id folder is read once, and only if a name has to be looked up.
-            VolumeRef::Name(_) => by_id.get_or_insert_with(ids).get(&device).cloned(),
+            VolumeRef::Name(_) => None,
         };
-        let (read_only, sectors) = *attributes.entry(device.clone()).or_insert_with(|| {
-            let read_only = sys::block_attribute(&device, "ro") != Some(0);
-            (read_only, sys::block_attribute(&device, "size").unwrap_or(0))
-        });
         Some(Link {
             device,
-            read_only,
-            sectors,
+            read_only: disk.read_only,
+            sectors: disk.sectors,
             global_id,
         })
     };

@@ -149,6 +149,10 @@ impl World for Host<'_> {
         device::links(volumes)
     }
 
+    fn devices(&self, volumes: &[VolumeRef]) -> Vec<Option<Link>> {
+        device::devices(volumes)
+    }
+
     fn holder(&self, volume: &VolumeRef) -> Option<String> {
         let link = device::links(std::slice::from_ref(volume))
             .into_iter()

@@ -8,6 +8,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::claim::Process;
@@ -107,18 +109,46 @@ pub fn device_of(path: &Path) -> io::Result<Option<String>> {
         .then(|| format!("{major}:{minor}")))
 }
 
-/// One attribute of a block device in sysfs, e.g. `ro` or `size`.
-#[must_use]
-pub fn block_attribute(device: &str, attribute: &str) -> Option<u64> {
-    let path = PathBuf::from("/sys/dev/block").join(device).join(attribute);
-    small_file(&path).ok()?.trim_end().parse().ok()
+/// What sysfs says about a block device.
+#[derive(Debug)]
+pub struct Disk {
+    /// It cannot be written to. Also said of a device that cannot be asked.
+    pub read_only: bool,
+    /// Size in sectors of 512 bytes; 0 if it has none (yet).
+    pub sectors: u64,
 }
 
-/// A file of the kernel's that is given out in one piece. Reading it like any other takes five times the calls,
-/// and these are most of what a start with many volumes does.
+/// Asks sysfs about the block device `major:minor`.
+#[must_use]
+pub fn disk(device: &str) -> Disk {
+    // The long way to the folder is gone once for all attributes.
+    let folder = File::open(PathBuf::from("/sys/dev/block").join(device));
+    let attribute = |name: &str| -> Option<u64> {
+        let file = openat(
+            folder.as_ref().ok()?,
+            name,
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+        .ok()?;
+        at_once(File::from(file)).ok()?.trim_end().parse().ok()
+    };
+    Disk {
+        read_only: attribute("ro") != Some(0),
+        sectors: attribute("size").unwrap_or(0),
+    }
+}
+
+/// A file of the kernel's, see [`at_once`].
 fn small_file(path: &Path) -> io::Result<String> {
+    at_once(File::open(path)?)
+}
+
+/// Reads a file of the kernel's that is given out in one piece. Reading it like any other takes five times the
+/// calls, and these are much of what a start with many volumes does.
+fn at_once(mut file: File) -> io::Result<String> {
     let mut bytes = [0; 1024];
-    let length = File::open(path)?.read(&mut bytes)?;
+    let length = file.read(&mut bytes)?;
     let text = bytes.get(..length).unwrap_or_default();
     Ok(String::from_utf8_lossy(text).into_owned())
 }

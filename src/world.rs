@@ -82,6 +82,11 @@ pub trait World {
 
     /// The device behind each volume's own link; `None` where there is no link or it leads nowhere.
     fn links(&self, volumes: &[VolumeRef]) -> Vec<Option<Link>>;
+    /// As [`World::links`], for who does not need the global ids: finding that of a name takes a look at every link
+    /// of the host.
+    fn devices(&self, volumes: &[VolumeRef]) -> Vec<Option<Link>> {
+        self.links(volumes)
+    }
     /// Who holds the device of `volume` open on this host, in words.
     fn holder(&self, volume: &VolumeRef) -> Option<String>;
 

@@ -141,7 +141,7 @@ impl Transport {
             until,
             failure: None,
         };
-        let reply = parse(&mut BufReader::with_capacity(64 << 10, &mut body));
+        let reply = parse(&mut BufReader::with_capacity(16 << 10, &mut body));
         let clean = |text: &str| self.token.hide_in(text);
         match (reply, body.failure) {
             (Ok(Ok(data)), _) if status.is_success() => Ok(data),
