@@ -3,7 +3,7 @@
 
 //! Every way a domain's life begins and ends.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use spvirt_rig::{Domain, Guest, Suite};
 
 use crate::acts::{LIST, REASSIGN, SHORT, START, on};
@@ -48,6 +48,10 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
         .shared("ten domains start in parallel", ten_at_once)
         .shared("API down at release: reconcile finishes", api_down_at_release)
         .shared("spvirt list shows what runs", list_shows)
+        .shared(
+            "reconcile reports a running domain without its volume",
+            loss_is_reported,
+        )
 }
 
 fn start_and_destroy(stage: &mut Stage) {
@@ -315,5 +319,22 @@ fn list_shows(stage: &mut Stage) {
     assert!(stage.reconcile().contains("in use"));
     stage.only_attached(&["shown rw"]);
     stage.destroy("shown");
+    stage.nothing_is_left();
+}
+
+/// Reported, and not given back: after a takeover elsewhere that would hand a stale guest its disk.
+fn loss_is_reported(stage: &mut Stage) {
+    stage.domain("robbed", Guest::Idle);
+    stage.start("robbed");
+    let pulled =
+        json!({"reassign": [{"volume": "robbed", "detach": [1], "force": true}], "attachTimeout": 10});
+    stage.cluster.control("api/VolumesReassignWait", Some(&pulled));
+    let told = stage.host.exec(&["spvirt", "reconcile"]).failed().stdout;
+    assert!(
+        told.contains("the domain runs, but is without volume \"robbed\" (vda)"),
+        "{told}"
+    );
+    assert_eq!(stage.attached(), Vec::<String>::new());
+    stage.destroy("robbed");
     stage.nothing_is_left();
 }
