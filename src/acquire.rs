@@ -302,19 +302,9 @@ fn settle<W: World>(world: &W, wants: &[Want], claim: &mut Claim, ids: &[GlobalI
     for (want, held) in wants.iter().zip(&claim.volumes) {
         refuse_if_used_here(world, want, &Identity::of(held), &others)?;
     }
-    adopt_lowered(world, claim)?;
+    release::take_lowered(world, claim)?;
     claim.phase = Phase::Live;
     world.save(claim)?;
-    Ok(())
-}
-
-/// A neighbour that let go of a shared volume meanwhile may have lowered `before` in our file.
-fn adopt_lowered<W: World>(world: &W, claim: &mut Claim) -> Result<(), Refusal> {
-    if let Some(Entry::Claim(saved)) = world.claim(&claim.uuid)? {
-        for (held, saved) in claim.volumes.iter_mut().zip(&saved.volumes) {
-            held.before = held.before.min(saved.before);
-        }
-    }
     Ok(())
 }
 
@@ -326,7 +316,7 @@ fn unattached<W: World>(
     lost: &[usize],
 ) -> Result<Vec<Reassign>, Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
-    adopt_lowered(world, claim)?;
+    release::take_lowered(world, claim)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
     let mut items = Vec::new();

@@ -140,6 +140,7 @@ fn lock_volumes<W: World>(world: &W, claim: &Claim) -> Result<Vec<W::Guard>, Loc
 /// marks ours *releasing* (from here on it protects nothing), and says what to ask of StorPool.
 fn decide<W: World>(world: &W, claim: &mut Claim) -> Result<Vec<Reassign>, Left> {
     let _claims = world.lock(&Lock::Claims)?;
+    take_lowered(world, claim)?;
     let others = world
         .claims()?
         .into_iter()
@@ -176,6 +177,17 @@ fn decide<W: World>(world: &W, claim: &mut Claim) -> Result<Vec<Reassign>, Left>
         .zip(attached_rw)
         .filter_map(|(held, rw)| giving_back(held, rw, world.me()))
         .collect())
+}
+
+/// A neighbour that let go of a shared volume meanwhile may have lowered `before` in our file. Needs the claims
+/// lock; a claim keeps the order of its volumes while it is worked on.
+pub fn take_lowered<W: World>(world: &W, claim: &mut Claim) -> Result<(), PathError> {
+    if let Some(Entry::Claim(saved)) = world.claim(&claim.uuid)? {
+        for (held, saved) in claim.volumes.iter_mut().zip(&saved.volumes) {
+            held.before = held.before.min(saved.before);
+        }
+    }
+    Ok(())
 }
 
 /// Other claims that have a volume of ours with a higher `before`: whoever lets go last must restore what was
@@ -287,9 +299,9 @@ fn ask<W: World>(world: &W, mut items: Vec<Reassign>) -> Result<(), Remaining> {
             }
             continue;
         }
-        let before = items.len();
         match still_to_do(world, items.clone()) {
-            Ok(rest) if rest.len() < before => items = rest,
+            // Some are done, or the list knows better what they are.
+            Ok(rest) if rest != items => items = rest,
             _ => {
                 return Err(Remaining {
                     items,

@@ -180,3 +180,15 @@ fn whoever_lets_go_last_restores_what_was_before_the_first() {
     release(&host, 3).unwrap();
     assert_eq!(cluster.attachments(), []);
 }
+
+#[test]
+fn a_snapshot_taken_for_a_volume_is_given_back_all_the_same() {
+    let cluster = cluster();
+    let host = Host::new(&cluster, 1);
+    prepare(&host, 3, Takeover::Safe).unwrap();
+    // As after an adoption, which asks StorPool nothing and so cannot tell a snapshot from a volume.
+    cluster.volumes.borrow_mut().get_mut(&2).unwrap().snapshot = true;
+    release(&host, 3).unwrap();
+    assert_eq!(cluster.attachments(), []);
+    assert!(host.read_claims().is_empty());
+}
