@@ -155,6 +155,8 @@ fn at_once(mut file: File) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -181,12 +183,16 @@ mod tests {
     fn a_qemu_is_found_by_its_uuid() {
         let uuid = "11112222-3333-4444-5555-666677778888";
         assert_eq!(qemu_of(uuid), None);
-        // Any process with such a command line will do; this one ends when its stdin closes.
-        let mut child = std::process::Command::new("sh")
-            .args(["-c", "read x", "guest", "-uuid", uuid])
-            .stdin(std::process::Stdio::piped())
+        // Any process with such a command line will do; this one ends when its stdin closes. What it says first comes
+        // from the new program: right after `spawn` the kernel may not show the new command line yet.
+        let mut child = Command::new("sh")
+            .args(["-c", "echo up; read x", "guest", "-uuid", uuid])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut said = [0; 2];
+        child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
         assert_eq!(qemu_of(uuid), child.id().try_into().ok());
         drop(child.stdin.take());
         child.wait().unwrap();
