@@ -13,6 +13,7 @@ use spvirt::api::{ApiError, Attachment, Clients, Description, Fault, Listing, Ob
 use spvirt::claim::lock::{Lock, LockError};
 use spvirt::claim::{Claim, Entry, Identity, Process, file};
 use spvirt::persist::PathError;
+use spvirt::ticket::Ticket;
 use spvirt::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeName, VolumeRef};
 use spvirt::world::{Link, Stage, World};
 
@@ -172,6 +173,8 @@ pub struct Host<'a> {
     pub boot: String,
     /// The claim files.
     pub files: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// The tickets.
+    pub tickets: RefCell<BTreeMap<String, Ticket>>,
     /// Domains that have a QEMU.
     pub running: RefCell<BTreeSet<String>>,
     /// Locks that are held.
@@ -202,6 +205,7 @@ impl<'a> Host<'a> {
             client,
             boot: "now".into(),
             files: RefCell::default(),
+            tickets: RefCell::default(),
             running: RefCell::default(),
             held: Rc::default(),
             steps: Cell::new(0),
@@ -308,6 +312,12 @@ impl World for Host<'_> {
     fn daemon(&self) -> Option<Process> {
         None
     }
+    fn daemon_thread(&self) -> Option<i32> {
+        None
+    }
+    fn definition(&self, _: &str) -> Option<String> {
+        None
+    }
     fn orphaned(&self) -> bool {
         false
     }
@@ -351,6 +361,17 @@ impl World for Host<'_> {
         );
         self.step(|_| self.files.borrow_mut().remove(uuid.as_str()));
         Ok(())
+    }
+    fn leave_ticket(&self, ticket: &Ticket) -> Result<(), PathError> {
+        self.step(|_| {
+            self.tickets
+                .borrow_mut()
+                .insert(ticket.uuid.to_string(), ticket.clone())
+        });
+        Ok(())
+    }
+    fn take_ticket(&self, uuid: &DomainUuid) -> Result<Option<Ticket>, PathError> {
+        Ok(self.tickets.borrow_mut().remove(uuid.as_str()))
     }
     fn proof_of_life(&self, entry: &Entry, _: &Identity) -> Option<String> {
         self.running

@@ -110,6 +110,7 @@ pub fn prepare(host: &Host, domain: usize, policy: Takeover) -> Result<(), Refus
             uuid: &uuid,
             domain: "d",
             policy,
+            nonce: None,
         },
         wants(domain),
     )
