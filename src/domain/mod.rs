@@ -212,11 +212,6 @@ fn is_value_of_dev(xml: &[u8], at: usize) -> bool {
     name.is_some_and(|name| name.ends_with(b"dev"))
 }
 
-/// TEMPORARY
-pub fn with_nonce(xml: &[u8], _nonce: &str) -> Result<Vec<u8>, ScanError> {
-    Ok(xml.to_vec())
-}
-
 /// Do the bytes hold `storpool` anywhere? The question that is left when a document was not understood.
 #[must_use]
 pub fn mentions_storpool(bytes: &[u8]) -> bool {
