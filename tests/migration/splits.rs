@@ -266,7 +266,7 @@ fn dies_stopping(pair: &mut Pair) {
     let script = "/etc/libvirt/hooks/qemu.d/10-stuck";
     a.write(
         script,
-        "#!/bin/sh\nif [ $2 = stopped ]; then exec tail -f /run/rig-stuck; fi\n",
+        "#!/bin/sh\nif [ $2 = stopped ]; then exec tail -f /run/rig-stuck >/dev/null 2>&1; fi\n",
     );
     a.write("/run/rig-stuck", "");
     let _ = a.exec(&["chmod", "755", script]).ok();
