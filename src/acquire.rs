@@ -10,12 +10,14 @@ use crate::api::{ApiError, Clients, Listing, Object, Reassign};
 use crate::claim::lock::Lock;
 use crate::claim::{Claim, Entry, Identity, Phase};
 use crate::config::Takeover;
+use crate::execute::carry_out;
 use crate::explain;
 use crate::journal;
-use crate::plan::{self, Device, History, Step};
+use crate::plan::{self, Arrival, Device, History, Step};
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
 use crate::release::{self, Left};
+use crate::ticket::{self, Subject};
 use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
 use crate::world::{Stage, World};
 
@@ -30,10 +32,8 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Start<'a> {
     /// The domain.
-    pub uuid: &'a DomainUuid,
-    /// Its name.
-    pub domain: &'a str,
-    /// What to do about other holders.
+    pub subject: Subject<'a>,
+    /// What to do about other holders, if it does not migrate in.
     pub policy: Takeover,
 }
 
@@ -41,17 +41,22 @@ pub struct Start<'a> {
 /// are there and the claim says so. On `Err` what this call attached is detached again; what could not be is
 /// left in a claim that says *releasing*.
 pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(), Refusal> {
-    let _domain = world.lock(&Lock::Domain(start.uuid.clone()))?;
+    let _domain = world.lock(&Lock::Domain(start.subject.uuid.clone()))?;
     if world.orphaned() {
         return Err(Refusal::Orphaned);
     }
-    let unsure = finish_earlier_run(world, start.uuid)?;
+    let arrival = if ticket::take(world, &start.subject) {
+        Arrival::Migration
+    } else {
+        Arrival::Start(start.policy)
+    };
+    let unsure = finish_earlier_run(world, start.subject.uuid)?;
     let mut wants = identified(world, wants)?;
     if wants.is_empty() {
         return Ok(());
     }
     let (mut claim, items) = stake(world, start, &wants, unsure)?;
-    let Err(refusal) = attach(world, start.policy, &mut wants, &mut claim, &items) else {
+    let Err(refusal) = attach(world, arrival, &mut wants, &mut claim, &items) else {
         for access in [Access::Rw, Access::Ro] {
             let attached = claim.volumes.iter().filter(|held| held.access == access);
             journal::volumes(&format!("attached {access}"), attached.map(|held| &held.volume));
@@ -119,7 +124,7 @@ fn stake<W: World>(
     unsure: bool,
 ) -> Result<(Claim, Vec<Reassign>), Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
-    let others = others(world, start.uuid)?;
+    let others = others(world, start.subject.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
     let mut volumes = Vec::new();
@@ -131,8 +136,8 @@ fn stake<W: World>(
         volumes.push(held);
     }
     let claim = Claim {
-        uuid: start.uuid.clone(),
-        domain: start.domain.to_owned(),
+        uuid: start.subject.uuid.clone(),
+        domain: start.subject.domain.to_owned(),
         client: world.me(),
         boot: world.boot().to_owned(),
         made: world.now(),
@@ -180,7 +185,7 @@ fn refuse_if_used_here<W: World>(
 /// attached, also when it returns an error.
 fn attach<W: World>(
     world: &W,
-    policy: Takeover,
+    arrival: Arrival,
     wants: &mut [Want],
     claim: &mut Claim,
     items: &[Reassign],
@@ -200,7 +205,7 @@ fn attach<W: World>(
     }
     let mut history = History::default();
     loop {
-        match plan::next(wants, world.me(), &listing, policy, &history) {
+        match plan::next(wants, world.me(), &listing, arrival, &history) {
             Step::Settle(ids) => {
                 settle(world, wants, claim, &ids)?;
                 match devices(world, wants) {
@@ -243,7 +248,7 @@ fn attach<W: World>(
 
 /// Sends a change. One that times out may be applied even after the next look, which the claim remembers.
 fn ask<W: World>(world: &W, claim: &mut Claim, items: &[Reassign]) -> Result<(), ApiError> {
-    let answer = world.reassign(items);
+    let answer = carry_out(world, items);
     claim.unsure |= answer.as_ref().is_err_and(ApiError::may_come_later);
     answer
 }

@@ -13,6 +13,7 @@
     clippy::must_use_candidate
 )]
 
+mod cluster;
 mod fake;
 mod steps;
 
@@ -29,10 +30,12 @@ use spvirt::policy::Want;
 use spvirt::reconcile::{Action, DomainState, decide, may_go};
 use spvirt::refusal::{Refusal, Use};
 use spvirt::release::{self, Left};
+use spvirt::ticket::Subject;
 use spvirt::volume::{Access, DomainUuid, VolumeRef};
 use spvirt::world::World as _;
 
-use fake::{Cluster, Died, Host, Trouble, by_name, gid};
+use cluster::{Cluster, by_name, gid};
+use fake::{Died, Host, Trouble};
 
 /// A domain of the model: its number names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +110,12 @@ pub fn prepare(host: &Host, domain: usize, policy: Takeover) -> Result<(), Refus
     acquire(
         host,
         &Start {
-            uuid: &uuid,
-            domain: "d",
+            subject: Subject {
+                uuid: &uuid,
+                domain: "d",
+                resource: false,
+                nonce: None,
+            },
             policy,
         },
         wants(domain),
