@@ -127,10 +127,13 @@ fn stake<W: World>(
     let others = others(world, start.subject.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
+    // An earlier run whose attach may still come, or has come this moment: its link tells nothing about before.
+    let earlier = world.claim(start.subject.uuid)?;
+    let remembered: Vec<_> = others.iter().cloned().chain(earlier).collect();
     let mut volumes = Vec::new();
     let mut items = Vec::new();
     for (want, link) in wants.iter().zip(&links) {
-        let held = plan::held(want, link.as_ref(), &others);
+        let held = plan::held(want, link.as_ref(), &remembered);
         refuse_if_used_here(world, want, &Identity::of(&held), &others)?;
         items.push(plan::attach(want, &held, link.as_ref(), &others, world.me()));
         volumes.push(held);
