@@ -55,21 +55,22 @@ pub fn all_deaths(mut stage: Stage, next: Next) -> Report {
     };
     let (mut prepares, mut releases) = (true, true);
     for number in 1.. {
-        let at = |wanted: bool| wanted.then_some(Moment::Call(number));
+        let moment = Moment::Call(number);
+        let at = |wanted: bool| wanted.then_some(&moment);
         if !prepares && !releases {
             break;
         }
         (prepares, releases) = lives.one(at(prepares), at(releases));
     }
     for call in lives.missed(Operation::Prepare) {
-        let died = (0..ATTEMPTS).any(|_| lives.one(Some(Moment::Entry(call.clone())), None).0);
+        let died = (0..ATTEMPTS).any(|_| lives.one(Some(&Moment::Entry(call.clone())), None).0);
         assert!(
             died,
             "{next:?}: prepare has {call:?} in some runs, and never died there"
         );
     }
     for call in lives.missed(Operation::Release) {
-        let died = (0..ATTEMPTS).any(|_| lives.one(None, Some(Moment::Entry(call.clone()))).1);
+        let died = (0..ATTEMPTS).any(|_| lives.one(None, Some(&Moment::Entry(call.clone()))).1);
         assert!(
             died,
             "{next:?}: release has {call:?} in some runs, and never died there"
@@ -88,13 +89,11 @@ struct Lives<'a> {
 
 impl Lives<'_> {
     /// One life of the domain, in which hook calls die then; whether each did, or ended by itself before.
-    fn one(&mut self, prepare: Option<Moment>, release: Option<Moment>) -> (bool, bool) {
+    fn one(&mut self, prepare: Option<&Moment>, release: Option<&Moment>) -> (bool, bool) {
         if self.next == Next::Boot {
             self.stage.is_fresh();
         }
-        let prepare_died = prepare
-            .clone()
-            .is_some_and(|moment| self.dies(Operation::Prepare, moment));
+        let prepare_died = prepare.is_some_and(|moment| self.dies(Operation::Prepare, moment));
         if prepare.is_some() && !prepare_died {
             self.stage.is_running();
         } else {
@@ -112,9 +111,9 @@ impl Lives<'_> {
     }
 
     /// Calls the hook, kills it, and does what comes next; false if it ended by itself before.
-    fn dies(&mut self, operation: Operation, moment: Moment) -> bool {
+    fn dies(&mut self, operation: Operation, moment: &Moment) -> bool {
         let trace = self.stage.kill(operation, moment.clone());
-        if let Moment::Call(number) = moment {
+        if let Moment::Call(number) = *moment {
             let last = if trace.killed { number } else { number - 1 };
             assert_eq!(trace.calls.len(), last, "{operation:?}: {trace:?}");
         }

@@ -38,7 +38,7 @@ impl World {
             claims: claims(host),
             files: names(&host.path("/var/lib/spvirt/claims"))
                 .into_iter()
-                .filter(|name| !Path::new(name).extension().is_some_and(|e| e == "json"))
+                .filter(|name| !is(name, "json"))
                 .collect(),
             held: held(host),
         }
@@ -46,8 +46,7 @@ impl World {
 
     /// The same without a claim that was being written when its writer died: the next one is written over it.
     pub fn without_half_written(mut self) -> Self {
-        self.files
-            .retain(|name| !Path::new(name).extension().is_some_and(|e| e == "new"));
+        self.files.retain(|name| !is(name, "new"));
         self
     }
 }
@@ -92,9 +91,7 @@ fn rights(device: &Path) -> &'static str {
 
 fn claims(host: &Host) -> Vec<String> {
     let claims = host.claims();
-    let whole = claims
-        .iter()
-        .filter(|(name, _)| Path::new(name).extension().is_some_and(|e| e == "json"));
+    let whole = claims.iter().filter(|(name, _)| is(name, "json"));
     let said = whole.map(|(_, claim)| {
         let word = |key: &str| {
             claim[key]
@@ -116,8 +113,12 @@ fn held(host: &Host) -> Vec<String> {
     names(&folder).into_iter().filter(is_held).collect()
 }
 
+fn is(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e == extension)
+}
+
 /// What lies in a folder, sorted; nothing if there is none.
-pub fn names(folder: &Path) -> Vec<String> {
+fn names(folder: &Path) -> Vec<String> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
         entries => entries.unwrap_or_else(|e| panic!("{}: {e}", folder.display())),
