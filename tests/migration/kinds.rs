@@ -4,7 +4,7 @@
 //! Every kind of migration that virsh knows between hosts that share their storage.
 
 use serde_json::{Value, json};
-use spvirt_rig::Suite;
+use spvirt_rig::{Domain, Guest, Suite};
 
 use crate::acts::{LIST, REASSIGN};
 use crate::pair::{Pair, WHOLE};
@@ -40,6 +40,7 @@ pub fn cases(suite: Suite<Pair>) -> Suite<Pair> {
         .shared("migrate: only the definition", offline)
         .shared("migrate: to the host it is on", to_itself)
         .shared("migrate: ten times there and back", ten_times)
+        .shared("a running domain is set back to a snapshot", snapshot_revert)
 }
 
 /// What StorPool was asked: the call, and who shall have the volume how.
@@ -175,4 +176,42 @@ fn ten_times(pair: &mut Pair) {
         }
     }
     pair.ends(&traveller, pair.a(), "commuter");
+}
+
+/// libvirt lets the domain go and starts it again within some milliseconds, without a word about why.
+fn snapshot_revert(pair: &mut Pair) {
+    let a = pair.a();
+    pair.cluster.volume("album", 64, Guest::None);
+    pair.cluster.attach("album", 1, "rw");
+    let device = "/dev/storpool/album";
+    let _ = a
+        .exec(&["qemu-img", "create", "-q", "-f", "qcow2", device, "32M"])
+        .ok();
+    pair.cluster.detach("album", 1);
+    let xml = Domain::new("album").disk(device).xml();
+    pair.define_xml(&xml.replace("type='raw'", "type='qcow2'"));
+    let _ = a.virsh(&["start", "album"]).ok();
+    let _ = a.virsh(&["snapshot-create-as", "album", "page1"]).ok();
+    let before = a.qemu_pid("album");
+    for _ in 0..3 {
+        pair.forget();
+        let _ = a.virsh(&["snapshot-revert", "album", "page1"]).ok();
+        assert_eq!(
+            asked(pair),
+            [
+                json!([REASSIGN, null, null, [1]]),
+                json!([REASSIGN, [1], null, null]),
+                json!([LIST, null, null, null]),
+            ]
+        );
+        assert_eq!(a.state("album").as_deref(), Some("running"));
+        pair.holds(a, &["album rw"]);
+        pair.one_claim(a, "album", "live");
+        pair.tidy();
+    }
+    assert_ne!(a.qemu_pid("album"), before);
+    let _ = a.virsh(&["snapshot-delete", "album", "page1"]).ok();
+    let _ = a.virsh(&["destroy", "album"]).ok();
+    let _ = a.virsh(&["undefine", "album"]).ok();
+    pair.holds(a, &[]);
 }

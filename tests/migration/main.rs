@@ -14,11 +14,13 @@
 #[path = "../e2e/acts.rs"]
 #[allow(dead_code)] // the other suite uses the rest
 mod acts;
+mod downtime;
 mod kinds;
 mod pair;
 #[path = "../e2e/stage.rs"]
 #[allow(dead_code)]
 mod stage;
+mod tickets;
 
 use std::process::ExitCode;
 
@@ -30,5 +32,7 @@ fn main() -> ExitCode {
     spvirt_rig::enter();
     let suite = Suite::sharing("migration", Pair::new);
     let suite = kinds::cases(suite);
+    let suite = downtime::cases(suite);
+    let suite = tickets::cases(suite);
     suite.run()
 }

@@ -72,9 +72,11 @@ impl Pair {
         self.b.write(file, self.a().read(file).unwrap());
     }
 
-    /// The XML of a traveller.
-    pub fn xml(name: &str) -> Domain {
-        Domain::new(name).disk(&format!("/dev/storpool/{name}"))
+    /// A traveller's definition as its owner would write it for the other host: the same UUID.
+    #[track_caller]
+    pub fn definition(&self, name: &str) -> Domain {
+        let uuid = format!("<uuid>{}</uuid>", self.uuid(name));
+        xml(name).element(&uuid)
     }
 
     /// A volume with a traveller on it.
@@ -90,7 +92,7 @@ impl Pair {
     #[track_caller]
     pub fn traveller(&self, name: &str) -> Traveller {
         let traveller = self.volume(name);
-        self.a().define(&Self::xml(name));
+        self.a().define(&xml(name));
         let _ = self.a().virsh(&["start", name]).ok();
         self.writes(&traveller, 1);
         traveller
@@ -289,4 +291,9 @@ impl Pair {
             "two writers"
         );
     }
+}
+
+/// The XML of a traveller.
+fn xml(name: &str) -> Domain {
+    Domain::new(name).disk(&format!("/dev/storpool/{name}"))
 }
