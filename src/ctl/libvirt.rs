@@ -26,10 +26,16 @@ pub fn state(uri: &str, uuid: &DomainUuid) -> DomainState {
         // Nobody may be listening any more.
         let _ = answer.send(ask(&uri, &uuid));
     };
-    if let Err(error) = thread::Builder::new().spawn(ask) {
-        return DomainState::Unknown(format!("libvirt cannot be asked: {error}"));
+    let asking = match thread::Builder::new().spawn(ask) {
+        Ok(thread) => thread,
+        Err(error) => return DomainState::Unknown(format!("libvirt cannot be asked: {error}")),
+    };
+    let answer = asked.recv_timeout(PATIENCE);
+    if answer.is_ok() {
+        // It has said all it will. A thread that still tidies up after libvirt while the process ends can crash it.
+        let _ = asking.join();
     }
-    match asked.recv_timeout(PATIENCE) {
+    match answer {
         Ok(Ok(true)) => DomainState::Active,
         Ok(Ok(false)) => DomainState::Inactive,
         Ok(Err(error)) => DomainState::Unknown(format!("libvirt: {}", error.message())),
