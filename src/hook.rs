@@ -274,7 +274,8 @@ fn configuration() -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-fn wanted(domain: &Domain, config: &Config) -> Result<Vec<Want>, Refusal> {
+/// The volumes that a domain names, through the links that `SPVIRT_FOLLOW` covers too.
+pub fn wanted(domain: &Domain, config: &Config) -> Result<Vec<Want>, Refusal> {
     let folders = &config.spvirt.follow;
     let followed = if folders.is_empty() {
         BTreeMap::new()
