@@ -61,6 +61,8 @@ fn observe<W: World>(world: &W, start: &Start, arrival: Arrival, seen: &mut Fore
     let refs: Vec<_> = seen.wants.iter().map(|want| want.used.volume.clone()).collect();
     let mut links = world.links(&refs);
     let mut volumes = plan::stake(&seen.wants, &links, &[], world.me()).0;
+    // The first request of a start knows no more than this.
+    let wants = seen.wants.clone();
     if !seen.wants.is_empty() {
         seen.listing = acquire::look(world, &mut seen.wants, &mut volumes)?;
         seen.clients = world.clients().unwrap_or_default();
@@ -74,7 +76,7 @@ fn observe<W: World>(world: &W, start: &Start, arrival: Arrival, seen: &mut Fore
         return Ok(());
     }
     after(&mut links, &volumes, &earlier);
-    let (_, attach) = acquire::staked(world, start.uuid, &seen.wants, &links)?;
+    let (_, attach) = acquire::staked(world, start.uuid, &wants, &links)?;
     // What is attached somewhere exists, and so does what told its id when it was asked for.
     let unseen = |want: &&Want| {
         let told = want.global_id.is_some() && matches!(want.used.volume, VolumeRef::Name(_));

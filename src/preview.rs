@@ -147,7 +147,12 @@ pub fn start(seen: &Seen) -> Preview {
         return Preview::refused(moves, refusal);
     }
     moves.extend(ask(seen.attach.clone()));
-    apply(&mut listing, &seen.attach);
+    // It asks by name where it knows no id yet; the list will tell it.
+    let attach = seen.attach.iter().zip(wants).map(|(item, want)| Reassign {
+        object: want.object(),
+        ..item.clone()
+    });
+    apply(&mut listing, &attach.collect::<Vec<_>>());
     let mut history = History::default();
     for _ in 0..STEPS_MAX {
         match plan::next(wants, me, &listing, seen.arrival, &history) {
