@@ -420,19 +420,26 @@ fn boot() {
         let _ = stage.host.virsh(&["autostart", name]).ok();
     }
     let stage = stage.power_cut();
-    // libvirt is up before the client, and tries once.
+    stage.host.wait_for("the domains that start at boot", SOON, || {
+        ["auto", "plain"]
+            .iter()
+            .all(|name| stage.host.qemu_pid(name).is_some())
+    });
+    // The same once more with a client that comes later than libvirt, which tries once.
+    for name in ["auto", "plain"] {
+        stop_unseen(&stage, name);
+    }
     stage.cluster.client_up(1, false);
     stage.host.libvirtd_stop();
     let _ = stage
         .host
         .exec(&["rm", "-f", "/run/libvirt/qemu/autostarted"])
         .ok();
-    stage.host.api_reachable(false);
+    stage.forget();
     stage.host.libvirtd_start();
-    stage.host.wait_for("libvirt's own attempt", SOON, || {
-        stage.host.state("plain").as_deref() == Some("running")
+    stage.host.wait_for("libvirt's own attempt", SOON * 2, || {
+        stage.calls().iter().any(|call| call == LIST) && stage.hooks().is_empty()
     });
-    stage.hooks_have_ended();
     assert_eq!(
         stage.host.state("auto").as_deref(),
         Some("shut off"),
@@ -440,7 +447,7 @@ fn boot() {
     );
     let _ = stage.host.virsh(&["destroy", "plain"]).ok();
     let booting = stage.host.spawn(&["spvirt", "boot", "--wait", "60"]);
-    stage.host.api_reachable(true);
+    stage.forget();
     stage.host.wait_for("it asks for the client", SOON, || {
         stage.calls().iter().any(|call| call == "ServicesList")
     });

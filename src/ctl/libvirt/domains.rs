@@ -174,7 +174,9 @@ fn life(domain: &Domain) -> Result<Option<Life>, Error> {
             Ok(sys::VIR_DOMAIN_JOB_BOUNDED | sys::VIR_DOMAIN_JOB_UNBOUNDED)
         ),
         // What libvirt says of the job of a domain that migrates in.
-        Err(error) if is(&error, ErrorNumber::OperationInvalid) => true,
+        Err(error) if is(&error, ErrorNumber::OperationUnsupported) => true,
+        // It has ended since the question before.
+        Err(error) if is(&error, ErrorNumber::OperationInvalid) => return Ok(None),
         Err(error) => return Err(error),
     };
     Ok(Some(Life { state, job }))
