@@ -18,7 +18,7 @@ use crate::plan::{self, Arrival, Device, History, Step};
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
 use crate::release::{self, Left};
-use crate::ticket;
+use crate::ticket::{self, Subject};
 use crate::volume::{Access, DomainUuid, GlobalId, VolumeRef};
 use crate::world::{Link, Stage, World};
 
@@ -31,24 +31,20 @@ const DEVICE_LOOKS: u32 = 500;
 #[derive(Debug)]
 pub struct Start<'a> {
     /// The domain.
-    pub uuid: &'a DomainUuid,
-    /// Its name.
-    pub domain: &'a str,
+    pub subject: Subject<'a>,
     /// What to do about other holders, if it does not migrate in.
     pub policy: Takeover,
-    /// The number of a migration that its XML carries.
-    pub nonce: Option<&'a str>,
 }
 
 /// Attaches `wants` for the domain. On `Ok` they are attached here, nobody else writes to them, their devices
 /// are there and the claim says so. On `Err` what this call attached is detached again; what could not be is
 /// left in a claim that says *releasing*.
 pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(), Refusal> {
-    let _domain = world.lock(&Lock::Domain(start.uuid.clone()))?;
+    let _domain = world.lock(&Lock::Domain(start.subject.uuid.clone()))?;
     if world.orphaned() {
         return Err(Refusal::Orphaned);
     }
-    let arrival = if ticket::take(world, start.uuid, start.domain, start.nonce) {
+    let arrival = if ticket::take(world, &start.subject) {
         Arrival::Migration
     } else {
         Arrival::Start(start.policy)
@@ -63,7 +59,7 @@ pub fn acquire_as<W: World>(
     arrival: Arrival,
     wants: Vec<Want>,
 ) -> Result<(), Refusal> {
-    let unsure = finish_earlier_run(world, start.uuid)?;
+    let unsure = finish_earlier_run(world, start.subject.uuid)?;
     let mut wants = identified(world, wants)?;
     if wants.is_empty() {
         return Ok(());
@@ -139,10 +135,10 @@ fn stake<W: World>(
     let _claims = world.lock(&Lock::Claims)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
-    let (volumes, items) = staked(world, start.uuid, wants, &links)?;
+    let (volumes, items) = staked(world, start.subject.uuid, wants, &links)?;
     let claim = Claim {
-        uuid: start.uuid.clone(),
-        domain: start.domain.to_owned(),
+        uuid: start.subject.uuid.clone(),
+        domain: start.subject.domain.to_owned(),
         client: world.me(),
         boot: world.boot().to_owned(),
         made: world.now(),
@@ -163,7 +159,9 @@ pub(crate) fn staked<W: World>(
     links: &[Option<Link>],
 ) -> Result<(Vec<Held>, Vec<Reassign>), Refusal> {
     let others = release::others(world, uuid)?;
-    let (volumes, items) = plan::stake(wants, links, &others, world.me());
+    // An earlier run whose attach may still come, or has come this moment: its link tells nothing about before.
+    let earlier = world.claim(uuid)?;
+    let (volumes, items) = plan::stake(wants, links, &others, earlier, world.me());
     for (want, held) in wants.iter().zip(&volumes) {
         refuse_if_used_here(world, want, &Identity::of(held), &others)?;
     }

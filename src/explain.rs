@@ -16,7 +16,7 @@ use crate::world::World;
 pub fn explain<W: World>(world: &W, start: &Start, wants: &[Want], mut refusal: Refusal) -> Refusal {
     if let Some(holders) = refusal.holders_mut() {
         holders.states = world.clients().unwrap_or_default();
-        holders.domain = Some(handle(start.domain, start.uuid));
+        holders.domain = Some(handle(start.subject.domain, start.subject.uuid));
     }
     let better = match &refusal {
         Refusal::NoDevice { .. } | Refusal::Api(ApiError::Timeout { .. }) => client_down(world),

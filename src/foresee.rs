@@ -45,22 +45,22 @@ pub fn start<W: World>(world: &W, start: &Start, arrival: Arrival, wants: Vec<Wa
     }
     if let Some(holders) = seen.preview.refusal.as_mut().and_then(Refusal::holders_mut) {
         holders.states.clone_from(&seen.clients);
-        holders.domain = Some(handle(start.domain, start.uuid));
+        holders.domain = Some(handle(start.subject.domain, start.subject.uuid));
     }
     seen
 }
 
 /// The steps of a start as far as they only look, in its order; what stops a start stops this.
 fn observe<W: World>(world: &W, start: &Start, arrival: Arrival, seen: &mut Foreseen) -> Result<(), Refusal> {
-    let old = match world.claim(start.uuid)? {
+    let old = match world.claim(start.subject.uuid)? {
         None => None,
-        Some(Entry::Unreadable { why, .. }) => return Err(Refusal::unreadable(start.uuid, why)),
+        Some(Entry::Unreadable { why, .. }) => return Err(Refusal::unreadable(start.subject.uuid, why)),
         Some(Entry::Claim(claim)) => Some(release::found(claim)),
     };
     seen.wants = acquire::identified(world, std::mem::take(&mut seen.wants))?;
     let refs: Vec<_> = seen.wants.iter().map(|want| want.used.volume.clone()).collect();
     let mut links = world.links(&refs);
-    let mut volumes = plan::stake(&seen.wants, &links, &[], world.me()).0;
+    let mut volumes = plan::stake(&seen.wants, &links, &[], None, world.me()).0;
     // The first request of a start knows no more than this.
     let wants = seen.wants.clone();
     if !seen.wants.is_empty() {
@@ -76,7 +76,7 @@ fn observe<W: World>(world: &W, start: &Start, arrival: Arrival, seen: &mut Fore
         return Ok(());
     }
     after(&mut links, &volumes, &earlier);
-    let (_, attach) = acquire::staked(world, start.uuid, &wants, &links)?;
+    let (_, attach) = acquire::staked(world, start.subject.uuid, &wants, &links)?;
     // What is attached somewhere exists, and so does what told its id when it was asked for.
     let unseen = |want: &&Want| {
         let told = want.global_id.is_some() && matches!(want.used.volume, VolumeRef::Name(_));

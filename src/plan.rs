@@ -285,16 +285,19 @@ pub fn ids(wants: &[Want], me: ClientId, listing: &Listing) -> Vec<Option<Global
         .collect()
 }
 
-/// What a start writes into its claim and asks for first: a record and an item for each want.
+/// What a start writes into its claim and asks for first: a record and an item for each want. `others` are the claims
+/// of other domains, `earlier` is what an earlier run of this one left.
 #[must_use]
 pub fn stake(
     wants: &[Want],
     links: &[Option<Link>],
     others: &[Entry],
+    earlier: Option<Entry>,
     me: ClientId,
 ) -> (Vec<Held>, Vec<Reassign>) {
+    let remembered: Vec<_> = others.iter().cloned().chain(earlier).collect();
     let each = wants.iter().zip(links).map(|(want, link)| {
-        let held = held(want, link.as_ref(), others);
+        let held = held(want, link.as_ref(), &remembered);
         let item = attach(want, &held, link.as_ref(), others, me);
         (held, item)
     });

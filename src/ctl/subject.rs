@@ -85,10 +85,8 @@ impl Subject {
     /// A start of it.
     pub fn start(&self, policy: Takeover) -> Start<'_> {
         Start {
-            uuid: &self.uuid,
-            domain: &self.domain.name,
+            subject: hook::subject(&self.domain, &self.uuid),
             policy,
-            nonce: None,
         }
     }
 }
