@@ -25,6 +25,9 @@ mod sharing;
 mod sources;
 mod stage;
 mod stops;
+mod verbs;
+mod verbs_force;
+mod verbs_upkeep;
 
 use std::process::ExitCode;
 
@@ -50,5 +53,8 @@ fn main() -> ExitCode {
     let suite = conflicts::cases(suite);
     let suite = races::cases(suite);
     let suite = journal::cases(suite);
+    let suite = verbs::cases(suite);
+    let suite = verbs_force::cases(suite);
+    let suite = verbs_upkeep::cases(suite);
     suite.run()
 }
