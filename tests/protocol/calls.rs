@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! The calls of ours: the shipped acquire, release, adopt and reconcile, and around them the few lines that
+//! `hook.rs` and the helper have around them.
+
+use spvirt::acquire::{Start, acquire};
+use spvirt::adopt;
+use spvirt::claim::lock::{Lock, LockError};
+use spvirt::claim::{Claim, Entry};
+use spvirt::reconcile::{Action, DomainState, decide, may_go};
+use spvirt::release::{self, Left};
+use spvirt::volume::DomainUuid;
+use spvirt::world::{Stage, World};
+
+use crate::mistakes::Mistaken;
+use crate::story::uuid;
+use crate::task::Kind;
+use crate::world::Call;
+
+/// What `spvirt reconcile` needs beside a [`World`].
+pub trait Reconciles: World {
+    /// What libvirt says about a domain.
+    fn libvirt_says(&self, uuid: &DomainUuid) -> DomainState;
+    /// Takes a lock if nobody holds it.
+    fn try_lock(&self, lock: &Lock) -> Result<Self::Guard, LockError>;
+    /// It looks at a claim.
+    fn looks_again(&self, claim: &Claim);
+    /// The time of a call begins.
+    fn fresh(&self);
+}
+
+/// Runs a call to its end; whether it exits with 0.
+pub fn run(call: Call, kind: Kind) -> bool {
+    match call.stage().mistake {
+        None => ends(&call, kind),
+        Some(mistake) => ends(&Mistaken::new(call, mistake), kind),
+    }
+}
+
+fn ends<W: Reconciles + Staged>(world: &W, kind: Kind) -> bool {
+    match kind {
+        Kind::Prepare(domain) => prepare(world, domain),
+        Kind::Release(domain) => {
+            world.enter(Stage::Release);
+            let _ = release(world, domain);
+            true
+        }
+        Kind::Reconnect(domain) => {
+            world.enter(Stage::Release);
+            let wants = world.stage().wants(domain);
+            let _ = adopt::adopt(world, &uuid(domain), "d", &wants);
+            true
+        }
+        Kind::Reconcile => {
+            reconcile(world);
+            true
+        }
+    }
+}
+
+/// Who knows the stage.
+pub trait Staged {
+    /// The stage of the story.
+    fn stage(&self) -> std::sync::Arc<crate::story::Stage>;
+}
+
+fn prepare<W: World + Staged>(world: &W, domain: usize) -> bool {
+    let uuid = uuid(domain);
+    let stage = world.stage();
+    let start = Start {
+        uuid: &uuid,
+        domain: "d",
+        policy: stage.policy,
+    };
+    world.enter(Stage::Work);
+    acquire(world, &start, stage.wants(domain)).is_ok()
+}
+
+fn release<W: World>(world: &W, domain: usize) -> Result<(), Left> {
+    let uuid = uuid(domain);
+    let _domain = world.lock(&Lock::Domain(uuid.clone()))?;
+    if world.orphaned() {
+        return Ok(());
+    }
+    match world.claim(&uuid)? {
+        Some(Entry::Claim(claim)) => release::let_go(world, release::found(claim)),
+        _ => Ok(()),
+    }
+}
+
+fn reconcile<W: Reconciles>(world: &W) {
+    world.fresh();
+    for entry in world.claims().unwrap() {
+        world.fresh();
+        let Ok(_domain) = world.try_lock(&Lock::Domain(entry.uuid().clone())) else {
+            continue;
+        };
+        let Some(Entry::Claim(claim)) = world.claim(entry.uuid()).unwrap() else {
+            continue;
+        };
+        let state = world.libvirt_says(&claim.uuid);
+        if decide(&claim, world.me(), world.boot(), &state) == Action::Finish {
+            world.looks_again(&claim);
+            let claim = release::found(claim);
+            let unsure = claim.unsure && !may_go(&claim);
+            let _ = release::let_go(world, Claim { unsure, ..claim });
+        }
+    }
+}

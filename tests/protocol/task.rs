@@ -1,0 +1,112 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! A process of ours, as the scheduler sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread::Thread;
+
+use spvirt::api::Reassign;
+use spvirt::claim::Process;
+
+use crate::story::What;
+
+/// What the process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `prepare begin` of a domain.
+    Prepare(usize),
+    /// `release end` of a domain.
+    Release(usize),
+    /// `reconnect begin` of a domain.
+    Reconnect(usize),
+    /// `spvirt reconcile`.
+    Reconcile,
+}
+
+impl Kind {
+    /// The domain whose hook it is.
+    pub fn domain(self) -> Option<usize> {
+        match self {
+            Self::Prepare(domain) | Self::Release(domain) | Self::Reconnect(domain) => Some(domain),
+            Self::Reconcile => None,
+        }
+    }
+}
+
+/// What it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waits {
+    /// Nothing.
+    Ready,
+    /// A moment.
+    Until(u64),
+    /// A lock, until a moment.
+    Lock(String, u64),
+}
+
+/// A process.
+#[derive(Debug)]
+pub struct Task {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it runs.
+    pub host: usize,
+    /// The daemon that started it, if one did.
+    pub daemon: Option<Process>,
+    /// When it began.
+    pub began: u64,
+    /// The end of the time it spends now.
+    pub until: u64,
+    /// It has not ended.
+    pub alive: bool,
+    /// It must die at its next step.
+    pub killed: bool,
+    /// What it waits for.
+    pub waits: Waits,
+    /// Its thread, once it has one.
+    pub thread: Option<Thread>,
+    /// Steps so far.
+    pub steps: u32,
+    /// What is wrong with its next request.
+    pub trouble: Option<What>,
+    /// The change it is about to ask for.
+    pub request: Option<Vec<Reassign>>,
+    /// Who had which volume rw when it last looked.
+    pub rivals: BTreeMap<u32, BTreeSet<u16>>,
+    /// Who was down when it asked, and when that was.
+    pub down: Vec<(u64, BTreeSet<u16>)>,
+}
+
+impl Task {
+    /// A process that begins now.
+    pub fn new(kind: Kind, host: usize, daemon: Option<Process>, now: u64) -> Self {
+        Self {
+            kind,
+            host,
+            daemon,
+            began: now,
+            until: now,
+            alive: true,
+            killed: false,
+            waits: Waits::Ready,
+            thread: None,
+            steps: 0,
+            trouble: None,
+            request: None,
+            rivals: BTreeMap::new(),
+            down: Vec::new(),
+        }
+    }
+
+    /// The clients that were down in two readings with a pause between them.
+    pub fn down_twice(&self) -> BTreeSet<u16> {
+        let [.., (first, before), (second, now)] = self.down.as_slice() else {
+            return BTreeSet::new();
+        };
+        if second - first < 2000 {
+            return BTreeSet::new();
+        }
+        before.intersection(now).copied().collect()
+    }
+}
