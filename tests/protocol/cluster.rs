@@ -46,6 +46,8 @@ pub struct Cluster {
     pub late: Vec<Late>,
     /// What people attached by hand: `(client, volume)`.
     pub hand: BTreeMap<(u16, u32), Access>,
+    /// Of these, what a takeover took by the rules: whoever had a part of it may put it back.
+    pub taken: BTreeMap<(u16, u32), Access>,
     /// A batch is carried out item by item, up to the first that fails.
     pub piecemeal: bool,
     /// To detach what is not attached is an error.

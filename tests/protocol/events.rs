@@ -8,7 +8,7 @@ use spvirt::claim::{Held, Identity};
 use spvirt::volume::{Access, VolumeRef};
 
 use crate::cluster::gid;
-use crate::host::{Life, Open};
+use crate::host::{Host, Life, Open};
 use crate::state::State;
 use crate::story::{Event, What};
 use crate::task::{Kind, Task};
@@ -72,6 +72,8 @@ impl State {
     pub fn start(&mut self, host: usize, domain: usize) -> Option<()> {
         let it = &self.hosts[host];
         (it.daemon.is_some() && it.domains[domain].life == Life::Off).then_some(())?;
+        let preparing = |task: &Task| task.alive && matches!(task.kind, Kind::Prepare(_));
+        (!self.stage.one_by_one || !self.tasks.iter().any(preparing)).then_some(())?;
         self.hook(host, Kind::Prepare(domain), Life::Preparing);
         Some(())
     }
@@ -276,8 +278,13 @@ impl State {
     }
 
     fn rename(&mut self) -> Option<()> {
-        // Open in the model as in life ("k3"): a rename in the middle of a start. Here nobody works.
-        self.living().is_empty().then_some(())?;
+        // Open in the model as in life ("k3"): a rename in the middle of a start, also of one that died before
+        // it knew the ids.
+        let mut claims = self.hosts.iter().flat_map(Host::claims);
+        let between = claims.any(|claim| claim.volumes.iter().any(|held| held.known_id().is_none()))
+            || !self.with_life(Life::Launching).is_empty()
+            || !self.cluster.late.is_empty();
+        (self.living().is_empty() && !between).then_some(())?;
         let (one, two) = (self.cluster.volumes.get(&1)?.name.clone(), self.cluster.volumes.get(&2)?.name.clone());
         self.tell(|_| "v1 and v2 exchange their names".to_owned());
         self.cluster.volumes.get_mut(&1)?.name = two;

@@ -57,7 +57,12 @@ impl State {
                 for (other_host, other, theirs) in &writers[..i] {
                     // What a person plugs into a domain on this host we do not see: no hook is called.
                     let unseen = host == other_host && (open.by_hand || theirs.by_hand);
-                    let shared = open.shareable && theirs.shareable && domain != other;
+                    // On another host nobody sees what the holder says; who shares does not look.
+                    let shared = if host == other_host {
+                        open.shareable && theirs.shareable
+                    } else {
+                        open.shareable || theirs.shareable
+                    };
                     // One that cannot be killed and its successor on the same host: the same process to StorPool.
                     if !unseen && !shared && (host, domain) != (other_host, other) {
                         return Err(format!(
@@ -132,15 +137,23 @@ impl State {
         }
         let (answer, effects) = self.cluster.apply(items, &open);
         for (client, number, force) in effects.lost {
-            let by_hand = self.cluster.hand.remove(&(client, number));
-            if client == me && by_hand.is_some() {
-                self.breaks(format!("I3: v{number} was attached by hand and is detached"));
+            if let Some(by_hand) = self.cluster.hand.remove(&(client, number)) {
+                if client == me {
+                    self.breaks(format!("I3: v{number} was attached by hand and is detached"));
+                }
+                self.cluster.taken.insert((client, number), by_hand);
             }
             if force {
                 self.taken(client, number);
             }
         }
         self.sync_devices();
+        // Finding F2: whether the server confirms a detach for a client that is down is not known. Here the device
+        // is gone then.
+        for host in &mut self.hosts {
+            let attached = |number: &u32| self.cluster.rights(host.client, *number).is_some();
+            host.devices.retain(|number, _| host.client != me || attached(number));
+        }
         answer
     }
 

@@ -71,6 +71,13 @@ impl State {
         self.check();
     }
 
+    fn lost_the_device(&mut self, host: usize, domain: usize) {
+        if self.stage.prepared_runs {
+            let name = self.hosts[host].name;
+            self.breaks(format!("AVAIL: d{domain} was prepared on {name} and lost its volumes before QEMU opened them"));
+        }
+    }
+
     fn start_failed(&mut self, host: usize, domain: usize, how: &str) {
         if self.stage.nothing_in_the_way {
             let name = self.hosts[host].name;
@@ -117,6 +124,7 @@ impl State {
     fn launch_failed(&mut self, host: usize, domain: usize, volume: &VolumeRef) {
         let here = self.hosts[host].name;
         self.tell(|_| format!("{here} d{domain}: no usable device of {volume}, QEMU ends"));
+        self.lost_the_device(host, domain);
         self.start_failed(host, domain, "the device was gone before QEMU opened it");
         self.qemu_ends(host, domain);
     }

@@ -21,6 +21,7 @@ mod events;
 mod host;
 mod invariants;
 mod life;
+mod lives;
 mod mistakes;
 mod scenarios;
 mod search;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use spvirt::api::{ApiError, Clients, Description, Listing, Object, Reassign};
 use spvirt::claim::lock::{Lock, LockError};
-use spvirt::claim::{Claim, Entry, Identity, Process};
+use spvirt::claim::{Claim, Entry, Identity, Phase, Process};
 use spvirt::persist::PathError;
 use spvirt::reconcile::DomainState;
 use spvirt::volume::{ClientId, DomainUuid, VolumeRef};
@@ -39,8 +39,12 @@ pub enum Mistake {
     DownOnce,
     /// What was attached before us is not noted.
     BeforeForgotten,
-    /// Claims of an earlier boot count as claims of this one.
-    BootForgotten,
+    /// A release forgets its claim before it is done.
+    ForgetsEarly,
+    /// Nobody remembers that an attach may come late.
+    LateForgotten,
+    /// A claim is written after the attach, not before it.
+    ClaimsLate,
     /// A hook whose daemon is gone goes on.
     OrphansGoOn,
     /// Nobody looks after the attach who else has it.
@@ -115,7 +119,7 @@ impl World for Mistaken {
         self.call.me()
     }
     fn boot(&self) -> &str {
-        if self.is(Mistake::BootForgotten) { "boot" } else { self.call.boot() }
+        self.call.boot()
     }
     fn now(&self) -> u64 {
         self.call.now()
@@ -151,7 +155,15 @@ impl World for Mistaken {
         })
     }
     fn save(&self, claim: &Claim) -> Result<(), PathError> {
-        self.call.save(claim)
+        match (self.mistake, claim.phase) {
+            (Mistake::ForgetsEarly, Phase::Releasing) => self.call.forget(&claim.uuid),
+            (Mistake::ClaimsLate, Phase::Acquiring) => Ok(()),
+            (Mistake::LateForgotten, _) => self.call.save(&Claim {
+                unsure: false,
+                ..claim.clone()
+            }),
+            _ => self.call.save(claim),
+        }
     }
     fn forget(&self, uuid: &DomainUuid) -> Result<(), PathError> {
         self.call.forget(uuid)
@@ -214,5 +226,81 @@ impl World for Mistaken {
         let clients = self.call.clients()?;
         self.first.replace(Some(clients.clone()));
         Ok(clients)
+    }
+}
+
+/// Plays stories on a stage where the mistake should show; fails if it does not.
+fn is_found(mistake: Mistake, stage: crate::story::Stage, expected: &str) {
+    let stage = crate::story::Stage {
+        mistake: Some(mistake),
+        ..stage
+    };
+    let broken = crate::search::search(stage, 5000, 1).expect("the mistake is found");
+    assert!(broken.what.contains(expected), "{}\n{}", broken.what, broken.lines.join("\n"));
+    println!("{}\n{}", broken.what, broken.lines.join("\n"));
+}
+
+mod tests {
+    use super::*;
+    use crate::scenarios::*;
+    use crate::story::What::*;
+    use crate::story::{Stage, id, name, shared};
+    use spvirt::volume::Access::Rw;
+
+    #[test]
+    fn detach_all() {
+        is_found(Mistake::DetachAll, hosts(2).budget(&[(Start, 3), (Stop, 1)]), "a request");
+    }
+    #[test]
+    fn ids_not_compared() {
+        is_found(Mistake::IdsNotCompared, one_host(name(1, Rw), id(1, Rw)).budget(&[(Start, 2)]), "I1");
+    }
+    #[test]
+    fn undo_skipped() {
+        is_found(Mistake::UndoSkipped, hosts(2).budget(&[(Start, 2)]), "I4");
+    }
+    #[test]
+    fn force_all() {
+        is_found(Mistake::ForceAll, hosts(2).budget(&[(Start, 2)]), "forces");
+    }
+    #[test]
+    fn others_forgotten() {
+        is_found(Mistake::OthersForgotten, share().budget(&[(Start, 2), (Stop, 1)]), "");
+    }
+    #[test]
+    fn no_settling() {
+        is_found(Mistake::NoSettling, hosts(3).one_must_run().budget(&[(Start, 3)]), "lost its volumes");
+    }
+    #[test]
+    fn down_once() {
+        is_found(Mistake::DownOnce, hosts(2).slow().budget(&[(Start, 2), (ClientRestart, 1)]), "known to be down");
+    }
+    #[test]
+    fn before_forgotten() {
+        is_found(Mistake::BeforeForgotten, hosts(1).by_hand(&[(0, 1, Rw)]).budget(&[(Start, 1), (Stop, 1)]), "I3");
+    }
+    #[test]
+    fn forgets_early() {
+        is_found(Mistake::ForgetsEarly, hosts(1).budget(&[(Start, 1), (Stop, 1), (Kill, 1)]), "I4");
+    }
+    #[test]
+    fn late_forgotten() {
+        is_found(Mistake::LateForgotten, hosts(1).budget(&[(Start, 1), (Late, 1), (Arrives, 1)]), "I4");
+    }
+    #[test]
+    fn claims_late() {
+        is_found(Mistake::ClaimsLate, hosts(1).budget(&[(Start, 1), (Kill, 1)]), "I4");
+    }
+    #[test]
+    fn orphans_go_on() {
+        is_found(Mistake::OrphansGoOn, hosts(1).nothing_in_the_way().budget(&[(Start, 3), (Stop, 2), (Daemon, 4), (Reconcile, 2)]), "");
+    }
+    #[test]
+    fn not_verified() {
+        is_found(Mistake::NotVerified, hosts(2).budget(&[(Start, 2)]), "I1");
+    }
+    #[test]
+    fn no_locks() {
+        is_found(Mistake::NoLocks, Stage::new(1, vec![vec![shared(name(1, Rw))], vec![shared(id(1, Rw))]]).slow().budget(&[(Start, 4), (Stop, 3), (Reconcile, 3), (Daemon, 4)]), "");
     }
 }

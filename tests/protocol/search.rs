@@ -170,6 +170,7 @@ impl State {
                 self.breaks(format!("I3: by hand v{} was {access} on client {}", of.1, of.0));
             }
         }
+        attached.retain(|of, access| self.cluster.taken.get(of).is_none_or(|by_hand| by_hand < access));
         if !attached.is_empty() {
             self.breaks(format!("I4: left attached (client, volume): {attached:?}"));
         }

@@ -140,12 +140,16 @@ pub struct Stage {
     pub absent_is_error: bool,
     /// A refused start is a violation: nothing is in its way.
     pub nothing_in_the_way: bool,
+    /// Whoever was prepared runs: no rival takes its volumes away before its QEMU opens them.
+    pub prepared_runs: bool,
     /// At least one starter must have succeeded.
     pub one_must_run: bool,
     /// What may happen.
     pub menu: Vec<Dish>,
     /// How many events.
     pub length: Range<usize>,
+    /// Nobody starts a domain while another is being started.
+    pub one_by_one: bool,
     /// A seeded mistake.
     pub mistake: Option<Mistake>,
 }
@@ -164,9 +168,11 @@ impl Stage {
             piecemeal: false,
             absent_is_error: false,
             nothing_in_the_way: false,
+            prepared_runs: false,
             one_must_run: false,
             menu: vec![(What::Go, 60, u32::MAX)],
             length: 1..60,
+            one_by_one: false,
             mistake: None,
         }
     }
