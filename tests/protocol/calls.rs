@@ -10,6 +10,7 @@ use spvirt::claim::lock::{Lock, LockError};
 use spvirt::claim::{Claim, Entry};
 use spvirt::reconcile::{Action, DomainState, decide, may_go};
 use spvirt::release::{self, Left};
+use spvirt::ticket;
 use spvirt::volume::DomainUuid;
 use spvirt::world::{Stage, World};
 
@@ -41,6 +42,10 @@ pub fn run(call: Call, kind: Kind) -> bool {
 fn ends<W: Reconciles + Staged>(world: &W, kind: Kind) -> bool {
     match kind {
         Kind::Prepare(domain) => prepare(world, domain),
+        Kind::Announce(domain) => {
+            let _ = ticket::leave(world, &uuid(domain), &format!("d{domain}"), world.nonce());
+            true
+        }
         Kind::Release(domain) => {
             world.enter(Stage::Release);
             let _ = release(world, domain);
@@ -49,7 +54,7 @@ fn ends<W: Reconciles + Staged>(world: &W, kind: Kind) -> bool {
         Kind::Reconnect(domain) => {
             world.enter(Stage::Release);
             let wants = world.stage().wants(domain);
-            let _ = adopt::adopt(world, &uuid(domain), "d", &wants);
+            let _ = adopt::adopt(world, &uuid(domain), &format!("d{domain}"), &wants);
             true
         }
         Kind::Reconcile => {
@@ -63,15 +68,19 @@ fn ends<W: Reconciles + Staged>(world: &W, kind: Kind) -> bool {
 pub trait Staged {
     /// The stage of the story.
     fn stage(&self) -> std::sync::Arc<crate::story::Stage>;
+    /// The number in the XML this call reads or writes.
+    fn nonce(&self) -> Option<String>;
 }
 
 fn prepare<W: World + Staged>(world: &W, domain: usize) -> bool {
     let uuid = uuid(domain);
     let stage = world.stage();
+    let nonce = world.nonce();
     let start = Start {
         uuid: &uuid,
-        domain: "d",
+        domain: &format!("d{domain}"),
         policy: stage.policy,
+        nonce: nonce.as_deref(),
     };
     world.enter(Stage::Work);
     acquire(world, &start, stage.wants(domain)).is_ok()
@@ -79,10 +88,14 @@ fn prepare<W: World + Staged>(world: &W, domain: usize) -> bool {
 
 fn release<W: World>(world: &W, domain: usize) -> Result<(), Left> {
     let uuid = uuid(domain);
+    if world.claim(&uuid)?.is_none() {
+        return Ok(());
+    }
     let _domain = world.lock(&Lock::Domain(uuid.clone()))?;
     if world.orphaned() {
         return Ok(());
     }
+    ticket::drop(world, &uuid);
     match world.claim(&uuid)? {
         Some(Entry::Claim(claim)) => release::let_go(world, release::found(claim)),
         _ => Ok(()),

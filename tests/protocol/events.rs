@@ -9,6 +9,7 @@ use spvirt::volume::{Access, VolumeRef};
 
 use crate::cluster::gid;
 use crate::host::{Host, Life, Open};
+use crate::migrate::{Migration, Phase};
 use crate::state::State;
 use crate::story::{Event, What};
 use crate::task::{Kind, Task};
@@ -52,6 +53,7 @@ impl State {
             What::HotPlug => self.hot_plug(event.who, number),
             What::Probe => self.probe(host, number),
             What::Rename => self.rename(),
+            _ => self.try_to_migrate(event),
         }
     }
 
@@ -59,7 +61,8 @@ impl State {
         (0..self.tasks.len()).filter(|id| self.tasks[*id].alive).collect()
     }
 
-    fn with_life(&self, life: Life) -> Vec<(usize, usize)> {
+    /// Domains that are that far and that no hook works on, with their hosts.
+    pub fn with_life(&self, life: Life) -> Vec<(usize, usize)> {
         let all = (0..self.hosts.len()).flat_map(|host| (0..self.stage.domains.len()).map(move |d| (host, d)));
         let is = |(host, domain): &(usize, usize)| {
             let it = &self.hosts[*host].domains[*domain];
@@ -74,17 +77,28 @@ impl State {
         (it.daemon.is_some() && it.domains[domain].life == Life::Off).then_some(())?;
         let preparing = |task: &Task| task.alive && matches!(task.kind, Kind::Prepare(_));
         (!self.stage.one_by_one || !self.tasks.iter().any(preparing)).then_some(())?;
-        self.hook(host, Kind::Prepare(domain), Life::Preparing);
+        let thread = self.next_thread(host);
+        let id = self.hook(host, Kind::Prepare(domain), Life::Preparing);
+        self.tasks[id].thread_of_daemon = thread;
+        self.tasks[id].nonce = self.hosts[host].domains[domain].defined_nonce.clone();
         Some(())
     }
 
     fn stop(&mut self, who: u8, stuck: bool) -> Option<()> {
-        let (host, domain) = *pick(&self.with_life(Life::Running), who)?;
+        let mut active = self.with_life(Life::Running);
+        active.extend(self.with_life(Life::Paused));
+        let (host, domain) = *pick(&active, who)?;
         let name = self.hosts[host].name;
         self.tell(|_| format!("{name} d{domain}: stops{}", if stuck { ", but QEMU cannot be killed" } else { "" }));
         if stuck {
             let open = self.hosts[host].domains[domain].open.clone();
             self.domain(host, domain).stuck.extend(open);
+        }
+        let source = |it: &Migration| it.source == host && it.phase != Phase::Arrived;
+        if self.migrations[domain].as_ref().is_some_and(source) {
+            self.migration_ends(domain);
+        } else {
+            self.migrations[domain] = None;
         }
         self.qemu_ends(host, domain);
         Some(())
@@ -138,6 +152,7 @@ impl State {
             return Some(());
         }
         self.tell(|_| format!("{name}: CRASHES"));
+        self.migrations_without(host, true);
         self.hosts[host].crashes();
         for task in self.tasks.iter_mut().filter(|task| task.host == host) {
             task.killed = true;
@@ -261,6 +276,7 @@ impl State {
                 access,
                 shareable: false,
                 by_hand: true,
+                frozen: false,
             },
         );
         Some(())

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spvirt::claim::{Claim, Entry, Process, file};
+use spvirt::ticket::Ticket;
 use spvirt::volume::{Access, DomainUuid};
 
 /// What libvirt does with a domain on a host.
@@ -19,6 +20,10 @@ pub enum Life {
     Launching,
     /// It runs.
     Running,
+    /// Its QEMU waits for a migration to come in.
+    Incoming,
+    /// It is paused: the source of a migration.
+    Paused,
     /// Its `release` runs.
     Releasing,
     /// Its QEMU died while there was no daemon.
@@ -34,6 +39,8 @@ pub struct Open {
     pub shareable: bool,
     /// It came by hot-plug, without a hook.
     pub by_hand: bool,
+    /// Its QEMU will never write again.
+    pub frozen: bool,
 }
 
 /// A domain on a host.
@@ -41,6 +48,12 @@ pub struct Open {
 pub struct Domain {
     /// How far it is.
     pub life: Life,
+    /// It migrates in.
+    pub incoming: bool,
+    /// How often it was defined here.
+    pub definitions: u32,
+    /// The number that a migration left in the definition.
+    pub defined_nonce: Option<String>,
     /// When its QEMU was started.
     pub launched: u64,
     /// The hook that libvirt waits for.
@@ -58,6 +71,9 @@ impl Domain {
     fn new() -> Self {
         Self {
             life: Life::Off,
+            incoming: false,
+            definitions: 0,
+            defined_nonce: None,
             launched: 0,
             hook: None,
             open: BTreeMap::new(),
@@ -69,6 +85,7 @@ impl Domain {
     /// The QEMU is gone.
     pub fn ends(&mut self, life: Life) {
         self.life = life;
+        self.incoming = false;
         self.open.clear();
         self.lost.clear();
     }
@@ -97,6 +114,10 @@ pub struct Host {
     pub daemon: Option<Process>,
     /// How many it had.
     daemons: i32,
+    /// The worker thread that did the last job.
+    pub thread: i32,
+    /// The tickets.
+    pub tickets: BTreeMap<String, Ticket>,
     /// The claim files.
     pub files: BTreeMap<String, Vec<u8>>,
     /// Its devices.
@@ -121,6 +142,8 @@ impl Host {
             booted: 0,
             daemon: None,
             daemons: 0,
+            thread: 0,
+            tickets: BTreeMap::new(),
             files: BTreeMap::new(),
             devices: BTreeMap::new(),
             probed: BTreeSet::new(),
@@ -157,8 +180,15 @@ impl Host {
         self.client_back = None;
         self.daemon = None;
         self.devices.clear();
+        self.tickets.clear();
         self.probed.clear();
-        self.domains = vec![Domain::new(); self.domains.len()];
+        for domain in &mut self.domains {
+            *domain = Domain {
+                definitions: domain.definitions,
+                defined_nonce: domain.defined_nonce.take(),
+                ..Domain::new()
+            };
+        }
     }
 
     /// The name of this boot.

@@ -27,10 +27,10 @@ impl State {
     fn nobody_is_without(&self) -> Result<(), String> {
         for host in &self.hosts {
             for (domain, it) in host.domains.iter().enumerate() {
-                for (number, open) in it.open.iter().filter(|_| it.life == Life::Running) {
+                for (number, open) in it.open.iter().filter(|_| it.life != Life::Launching) {
                     if self.cluster.rights(host.client, *number) < Some(open.access) {
                         let name = host.name;
-                        return Err(format!("I2: d{domain} runs on {name} and has lost v{number}"));
+                        return Err(format!("I2: d{domain} on {name} ({:?}) has lost v{number}", it.life));
                     }
                 }
             }
@@ -46,7 +46,7 @@ impl State {
                 let running = it.open.iter().filter(|_| it.life == Life::Running);
                 for (number, open) in running.chain(&it.stuck) {
                     let attached = self.cluster.rights(host.client, *number) == Some(Access::Rw);
-                    if open.access == Access::Rw && attached {
+                    if open.access == Access::Rw && attached && !open.frozen {
                         writers.entry(*number).or_default().push((host.name, domain, *open));
                     }
                 }

@@ -16,15 +16,16 @@ impl State {
     }
 
     /// libvirt calls a hook and waits for it.
-    pub fn hook(&mut self, host: usize, kind: Kind, life: Life) {
-        let Some(domain) = kind.domain() else {
-            return;
-        };
+    pub fn hook(&mut self, host: usize, kind: Kind, life: Life) -> usize {
         let id = self.starts(kind, host);
+        let Some(domain) = kind.domain() else {
+            return id;
+        };
         let it = self.domain(host, domain);
         it.life = life;
         it.hook = Some(id);
         self.tell(|state| format!("{}: libvirt calls it", state.called(id)));
+        id
     }
 
     /// A process has ended, by itself (`Some`, with whether it succeeded) or not.
@@ -46,6 +47,10 @@ impl State {
         let Some(domain) = kind.domain() else {
             return;
         };
+        if let Kind::Announce(domain) = kind {
+            self.announced(id, domain, done);
+            return;
+        }
         if self.hosts[host].domains[domain].hook != Some(id) {
             return;
         }
@@ -61,12 +66,16 @@ impl State {
                 if done.is_some() {
                     self.start_failed(host, domain, "prepare refused");
                 }
+                self.domain(host, domain).incoming = false;
+                if self.is_expected(host, domain) {
+                    self.migration_ends(domain);
+                }
                 self.hook(host, Kind::Release(domain), Life::Releasing);
             }
             Kind::Release(_) => self.domain(host, domain).life = Life::Off,
             // Killed by a signal: libvirt kills the guest.
             Kind::Reconnect(_) if done != Some(true) => self.qemu_ends(host, domain),
-            Kind::Reconnect(_) | Kind::Reconcile => {}
+            Kind::Reconnect(_) | Kind::Reconcile | Kind::Announce(_) => {}
         }
         self.check();
     }
@@ -88,6 +97,11 @@ impl State {
     /// QEMU opens its next volume, or runs.
     pub fn qemu_goes_on(&mut self, host: usize, domain: usize) {
         let here = self.hosts[host].name;
+        if self.hosts[host].domains[domain].incoming && !self.is_expected(host, domain) {
+            self.tell(|_| format!("{here} d{domain}: the migration is gone, QEMU ends"));
+            self.qemu_ends(host, domain);
+            return;
+        }
         let disks = self.stage.domains[domain].clone();
         for disk in disks {
             let number = self.linked(host, &disk.volume);
@@ -108,6 +122,7 @@ impl State {
                     access: disk.access,
                     shareable: disk.shareable,
                     by_hand: false,
+                    frozen: false,
                 },
             );
             self.tell(|_| format!("{here} d{domain}: QEMU opens v{number} {}", disk.access));
@@ -115,6 +130,11 @@ impl State {
             if open < self.stage.domains[domain].len() {
                 return;
             }
+        }
+        if self.hosts[host].domains[domain].incoming {
+            self.tell(|_| format!("{here} d{domain}: waits for its memory"));
+            self.is_ready_to_copy(host, domain);
+            return;
         }
         self.domain(host, domain).life = Life::Running;
         self.ran += 1;
@@ -139,6 +159,9 @@ impl State {
     /// A QEMU ends, and libvirt, if it is there, calls `release`.
     pub fn qemu_ends(&mut self, host: usize, domain: usize) {
         let watched = self.hosts[host].daemon.is_some();
+        if self.is_expected(host, domain) {
+            self.migrations[domain] = None;
+        }
         self.domain(host, domain).ends(Life::Gone);
         if watched {
             self.hook(host, Kind::Release(domain), Life::Releasing);
@@ -148,10 +171,11 @@ impl State {
     /// libvirt's daemon is killed: hooks live on, starts do not.
     pub fn daemon_dies(&mut self, host: usize) {
         self.hosts[host].daemon = None;
+        self.migrations_without(host, false);
         for domain in 0..self.stage.domains.len() {
             let it = self.domain(host, domain);
             it.hook = None;
-            if !matches!(it.life, Life::Running | Life::Gone) {
+            if !matches!(it.life, Life::Running | Life::Paused | Life::Incoming | Life::Gone) {
                 it.ends(Life::Off);
             }
         }
@@ -163,8 +187,10 @@ impl State {
         self.hosts[host].daemon_starts(now);
         for domain in 0..self.stage.domains.len() {
             match self.hosts[host].domains[domain].life {
-                Life::Running => self.hook(host, Kind::Reconnect(domain), Life::Running),
-                Life::Gone => self.qemu_ends(host, domain),
+                life @ (Life::Running | Life::Paused) => {
+                    self.hook(host, Kind::Reconnect(domain), life);
+                }
+                Life::Gone | Life::Incoming => self.qemu_ends(host, domain),
                 _ => {}
             }
         }

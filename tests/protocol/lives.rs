@@ -18,7 +18,10 @@ const STORIES: u32 = 1500;
 fn everything(policy: Takeover) -> Stage {
     let domains = vec![
         vec![name(1, Rw), id(4, Rw)],
-        vec![id(1, Rw)],
+        // By another name under `always`, a start between the `prepare` of another domain of this host and its
+        // QEMU would be told from it only after the attach, and that would give the other one back what was taken
+        // from it by force.
+        vec![if policy == Takeover::Always { name(1, Rw) } else { id(1, Rw) }],
         vec![shared(name(2, Rw)), shared(name(3, Ro)), name(5, Ro)],
         vec![shared(id(2, Rw)), name(5, Ro)],
         vec![shared(name(3, Rw))],
@@ -50,6 +53,14 @@ fn everything(policy: Takeover) -> Stage {
         (HotPlug, 1, u32::MAX),
         (Probe, 2, u32::MAX),
         (Rename, 1, 1),
+        (Migrate, 8, u32::MAX),
+        (MigrateSelf, 1, u32::MAX),
+        (MigrateFails, 1, u32::MAX),
+        (MigrateOffline, 1, u32::MAX),
+        (Abort, 1, u32::MAX),
+        (Split, 1, u32::MAX),
+        (ConfirmStuck, 1, 2),
+        (Resume, 1, u32::MAX),
     ]);
     stage
 }

@@ -22,6 +22,7 @@ mod host;
 mod invariants;
 mod life;
 mod lives;
+mod migrate;
 mod mistakes;
 mod scenarios;
 mod search;

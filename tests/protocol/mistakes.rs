@@ -13,6 +13,7 @@ use spvirt::claim::lock::{Lock, LockError};
 use spvirt::claim::{Claim, Entry, Identity, Phase, Process};
 use spvirt::persist::PathError;
 use spvirt::reconcile::DomainState;
+use spvirt::ticket::Ticket;
 use spvirt::volume::{ClientId, DomainUuid, VolumeRef};
 use spvirt::world::{Link, Stage, World};
 
@@ -29,6 +30,8 @@ pub enum Mistake {
     IdsNotCompared,
     /// A refused start is not taken back.
     UndoSkipped,
+    /// A ticket is not consumed.
+    TicketStays,
     /// A takeover forces everybody.
     ForceAll,
     /// Other claims do not protect anything.
@@ -95,6 +98,9 @@ impl Staged for Mistaken {
     fn stage(&self) -> Arc<crate::story::Stage> {
         self.call.stage()
     }
+    fn nonce(&self) -> Option<String> {
+        self.call.nonce()
+    }
 }
 
 impl Reconciles for Mistaken {
@@ -126,6 +132,24 @@ impl World for Mistaken {
     }
     fn daemon(&self) -> Option<Process> {
         self.call.daemon()
+    }
+    fn daemon_thread(&self) -> Option<i32> {
+        self.call.daemon_thread()
+    }
+    fn definition(&self, domain: &str) -> Option<String> {
+        self.call.definition(domain)
+    }
+    fn leave_ticket(&self, ticket: &Ticket) -> Result<(), PathError> {
+        self.call.leave_ticket(ticket)
+    }
+    fn take_ticket(&self, uuid: &DomainUuid) -> Result<Option<Ticket>, PathError> {
+        let ticket = self.call.take_ticket(uuid)?;
+        if self.is(Mistake::TicketStays)
+            && let Some(ticket) = &ticket
+        {
+            self.call.leave_ticket(ticket)?;
+        }
+        Ok(ticket)
     }
     fn orphaned(&self) -> bool {
         !self.is(Mistake::OrphansGoOn) && self.call.orphaned()
@@ -258,6 +282,17 @@ mod tests {
     #[test]
     fn undo_skipped() {
         is_found(Mistake::UndoSkipped, hosts(2).budget(&[(Start, 2)]), "I4");
+    }
+    #[test]
+    fn ticket_stays() {
+        is_found(
+            Mistake::TicketStays,
+            Stage {
+                ticket: crate::story::Ticket::Time,
+                ..hosts(2).budget(&[(Start, 2), (Migrate, 1), (Abort, 1)])
+            },
+            "I1",
+        );
     }
     #[test]
     fn force_all() {

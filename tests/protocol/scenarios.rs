@@ -128,10 +128,26 @@ scenarios! {
     a20_two_starters_and_a_dead_host: hosts(3).slow(), [(Start, 3), (Host, 1)];
 }
 
+// Migrations.
+scenarios! {
+    b1_migration_and_faults: hosts(2).startable(&[0]).slow(),
+        [(Start, 1), (Migrate, 1), (Abort, 1), (Stop, 1), (Split, 1), (Daemon, 2), (Reconcile, 1)];
+    b2_offline_or_failed_after_the_first_hook: hosts(2).slow(), [(Start, 2), (MigrateFails, 1), (MigrateOffline, 1)];
+    b3_migrate_and_start_at_the_destination: hosts(2).slow(), [(Start, 2), (Migrate, 1), (Abort, 1)];
+    b4_migration_to_itself: hosts(2).slow(), [(Start, 3), (MigrateSelf, 1), (Stop, 1)];
+    b5_migration_and_a_starter_on_a_third: hosts(3).startable(&[0, 2]).slow(), [(Start, 2), (Migrate, 1), (Abort, 1)];
+    b6_ticket_takeover_and_a_crash: hosts(3).startable(&[0, 2]).slow(), [(Start, 2), (Migrate, 1), (Host, 2)];
+}
+
 // Crashes, and claims of earlier lives.
 scenarios! {
     c1_crash_in_prepare_and_again: hosts(1).slow(), [(Start, 3), (Stop, 1), (Daemon, 2), (Kill, 1), (Reconcile, 1)];
     c2_earlier_boot: hosts(2).slow(), [(Start, 3), (Stop, 1), (Host, 2), (Reconcile, 1)];
+    c3_back_and_forth: hosts(2).startable(&[0]).slow(), [(Start, 1), (Migrate, 2), (Daemon, 2), (Kill, 1), (Reconcile, 1), (Stop, 1)];
+    c4_back_and_forth_split: hosts(2).startable(&[0]).slow(),
+        [(Start, 1), (Migrate, 2), (Split, 1), (Abort, 1), (Stop, 2), (Reconcile, 1), (Resume, 1)];
+    c5_back_and_forth_no_fault: hosts(2).startable(&[0]).nothing_in_the_way(), [(Start, 1), (Migrate, 10), (Stop, 1), (Reconcile, 1)];
+    c6_back_and_forth_three_hosts: hosts(3).startable(&[0]).slow(), [(Start, 1), (Migrate, 3), (Kill, 1), (Reconcile, 1)];
 }
 
 // Two domains of one host.
@@ -154,6 +170,8 @@ scenarios! {
 // Reconcile beside everything.
 scenarios! {
     e1_reconcile_beside_a_start: hosts(1).nothing_in_the_way(), [(Start, 2), (Stop, 2), (Reconcile, 2)];
+    e2_reconcile_beside_a_migration: hosts(2).startable(&[0]).slow(),
+        [(Start, 1), (Migrate, 1), (Abort, 1), (Split, 1), (Stop, 1), (Reconcile, 2)];
     e3_two_reconciles_on_two_hosts: two_disks(2).slow(), [(Start, 4), (Stop, 3), (Kill, 2), (Reconcile, 4), (Host, 2)];
 }
 
@@ -173,6 +191,8 @@ scenarios! {
     h1_daemon_killed_anywhere: hosts(2).slow(), [(Start, 3), (Stop, 1), (Daemon, 2), (Reconcile, 1)];
     h2_daemon_killed_orphans: hosts(1).nothing_in_the_way(), [(Start, 3), (Stop, 2), (Daemon, 4), (Reconcile, 1)];
     h3_daemon_killed_shared_volume: share().nothing_in_the_way(), [(Start, 3), (Stop, 2), (Daemon, 2), (Reconcile, 1)];
+    h4_daemon_killed_beside_a_migration: hosts(2).startable(&[0]).slow(),
+        [(Start, 2), (Stop, 2), (Migrate, 1), (Daemon, 2), (Reconcile, 1)];
     i1_release_lost: hosts(2).slow(), [(Start, 3), (Stop, 2), (Kill, 1), (Refused, 1), (ReplyLost, 1), (Reconcile, 1)];
     i2_detach_of_absent_is_error: hosts(2).absent_is_error().slow(), [(Start, 3), (Stop, 2), (Kill, 1), (Reconcile, 1)];
 }
@@ -189,5 +209,7 @@ scenarios! {
 // The rest.
 scenarios! {
     k1_unkillable_qemu: hosts(2).slow(), [(Start, 3), (Stop, 1), (StopStuck, 1), (Unstuck, 1), (Reconcile, 1)];
+    k2_unkillable_at_the_end_of_a_migration: hosts(2).startable(&[0]).slow(),
+        [(Start, 1), (Migrate, 2), (ConfirmStuck, 1), (Unstuck, 1), (Stop, 1), (Reconcile, 1)];
     k3_rename: Stage::new(2, vec![vec![name(1, Rw)]]).slow(), [(Start, 2), (Stop, 2), (Rename, 1), (Kill, 1), (Reconcile, 1)];
 }

@@ -139,7 +139,7 @@ impl State {
     fn everything_stops(&mut self) {
         for host in 0..self.hosts.len() {
             for domain in 0..self.stage.domains.len() {
-                if self.hosts[host].domains[domain].life == Life::Running {
+                if matches!(self.hosts[host].domains[domain].life, Life::Running | Life::Paused) {
                     let name = self.hosts[host].name;
                     self.tell(|_| format!("{name} d{domain}: stops"));
                     self.qemu_ends(host, domain);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::cluster::{Cluster, Volume};
 use crate::engine::Turn;
 use crate::host::{Host, Life};
+use crate::migrate::Migration;
 use crate::story::{Event, Stage, What};
 use crate::task::{Kind, Task, Waits};
 
@@ -26,6 +27,8 @@ pub enum Actor {
     Task(usize),
     /// A QEMU that starts: host, domain.
     Qemu(usize, usize),
+    /// A domain that migrates.
+    Migration(usize),
 }
 
 /// Everything there is.
@@ -36,6 +39,10 @@ pub struct State {
     pub cluster: Cluster,
     /// The hosts.
     pub hosts: Vec<Host>,
+    /// The migrations, by domain.
+    pub migrations: Vec<Option<Migration>>,
+    /// Numbers of migrations so far.
+    pub nonces: u32,
     /// Locks: host and name, and who holds them.
     pub locks: BTreeMap<(usize, String), usize>,
     /// The processes, those that have ended too.
@@ -78,6 +85,8 @@ impl State {
         let mut state = Self {
             hosts: hosts.collect(),
             cluster,
+            migrations: vec![None; stage.domains.len()],
+            nonces: 0,
             locks: BTreeMap::new(),
             tasks: Vec::new(),
             clock: 1000,
@@ -145,6 +154,7 @@ impl State {
                 }
                 Some(Actor::Task(id)) => return Some(id),
                 Some(Actor::Qemu(host, domain)) => self.qemu_goes_on(host, domain),
+                Some(Actor::Migration(domain)) => self.moves_on(domain),
                 None => {}
             }
             self.check();
@@ -217,7 +227,12 @@ impl State {
     fn ready(&self) -> Vec<Actor> {
         let tasks = (0..self.tasks.len()).map(Actor::Task);
         let qemus = self.launching().into_iter().map(|(host, domain)| Actor::Qemu(host, domain));
-        tasks.filter(|task| self.is_ready(*task)).chain(qemus).collect()
+        let migrations = (0..self.migrations.len()).map(Actor::Migration);
+        tasks
+            .chain(migrations)
+            .filter(|actor| self.is_ready(*actor))
+            .chain(qemus)
+            .collect()
     }
 
     fn is_ready(&self, actor: Actor) -> bool {
@@ -233,6 +248,7 @@ impl State {
                         }
                     }
             }
+            Actor::Migration(domain) => self.can_move_on(domain),
             Actor::Qemu(host, domain) => self.hosts[host].domains[domain].life == Life::Launching,
         }
     }
@@ -290,6 +306,7 @@ impl State {
         let (host, orphan) = (self.hosts[task.host].name, if self.is_orphan(id) { " (orphan)" } else { "" });
         match task.kind {
             Kind::Prepare(domain) => format!("{host} d{domain} prepare{orphan}"),
+            Kind::Announce(domain) => format!("{host} d{domain} migrate{orphan}"),
             Kind::Release(domain) => format!("{host} d{domain} release{orphan}"),
             Kind::Reconnect(domain) => format!("{host} d{domain} reconnect{orphan}"),
             Kind::Reconcile => format!("{host} reconcile"),

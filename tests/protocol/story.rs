@@ -54,6 +54,22 @@ pub enum What {
     Cut,
     /// A client restarts: down for a moment.
     ClientRestart,
+    /// A domain migrates.
+    Migrate,
+    /// A domain migrates to the host it runs on: `migrate` runs there, nothing else.
+    MigrateSelf,
+    /// A migration fails after the destination's `migrate`.
+    MigrateFails,
+    /// An offline migration: the destination's `migrate`, and its definition.
+    MigrateOffline,
+    /// A migration is aborted, or its client dies.
+    Abort,
+    /// The end of a migration gets lost: its source stays paused.
+    Split,
+    /// A migration ends, but the source's QEMU cannot be killed.
+    ConfirmStuck,
+    /// A person resumes a paused domain that runs nowhere else.
+    Resume,
     /// `spvirt reconcile` runs.
     Reconcile,
     /// A person attaches or detaches by hand, while nothing of ours goes on there.
@@ -117,6 +133,15 @@ pub fn shared(disk: Disk) -> Disk {
     }
 }
 
+/// `SPVIRT_TICKET`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ticket {
+    /// By the looks of the call.
+    Time,
+    /// By a number in the XML.
+    Nonce,
+}
+
 /// The stage of a story.
 #[derive(Debug, Clone)]
 pub struct Stage {
@@ -150,6 +175,10 @@ pub struct Stage {
     pub length: Range<usize>,
     /// Nobody starts a domain while another is being started.
     pub one_by_one: bool,
+    /// How a migration is known.
+    pub ticket: Ticket,
+    /// No two jobs of a daemon are done by the same worker thread.
+    pub threads_differ: bool,
     /// A seeded mistake.
     pub mistake: Option<Mistake>,
 }
@@ -173,6 +202,8 @@ impl Stage {
             menu: vec![(What::Go, 60, u32::MAX)],
             length: 1..60,
             one_by_one: false,
+            ticket: Ticket::Nonce,
+            threads_differ: false,
             mistake: None,
         }
     }

@@ -16,6 +16,8 @@ use crate::story::What;
 pub enum Kind {
     /// `prepare begin` of a domain.
     Prepare(usize),
+    /// `migrate begin` of a domain.
+    Announce(usize),
     /// `release end` of a domain.
     Release(usize),
     /// `reconnect begin` of a domain.
@@ -28,7 +30,10 @@ impl Kind {
     /// The domain whose hook it is.
     pub fn domain(self) -> Option<usize> {
         match self {
-            Self::Prepare(domain) | Self::Release(domain) | Self::Reconnect(domain) => Some(domain),
+            Self::Prepare(domain)
+            | Self::Announce(domain)
+            | Self::Release(domain)
+            | Self::Reconnect(domain) => Some(domain),
             Self::Reconcile => None,
         }
     }
@@ -54,6 +59,12 @@ pub struct Task {
     pub host: usize,
     /// The daemon that started it, if one did.
     pub daemon: Option<Process>,
+    /// The thread of the daemon that did.
+    pub thread_of_daemon: i32,
+    /// The number in the XML it reads, or writes.
+    pub nonce: Option<String>,
+    /// The migration is an offline one.
+    pub offline: bool,
     /// When it began.
     pub began: u64,
     /// The end of the time it spends now.
@@ -85,6 +96,9 @@ impl Task {
             kind,
             host,
             daemon,
+            thread_of_daemon: 0,
+            nonce: None,
+            offline: false,
             began: now,
             until: now,
             alive: true,

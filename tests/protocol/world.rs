@@ -11,6 +11,7 @@ use spvirt::claim::lock::{Lock, LockError};
 use spvirt::claim::{Claim, Entry, Identity, Phase, Process, file};
 use spvirt::persist::PathError;
 use spvirt::reconcile::DomainState;
+use spvirt::ticket::Ticket;
 use spvirt::volume::{Access, ClientId, DomainUuid, VolumeRef};
 use spvirt::world::{Link, Stage, World};
 
@@ -232,6 +233,9 @@ impl Staged for Call {
     fn stage(&self) -> Arc<crate::story::Stage> {
         Arc::clone(&self.engine.state().stage)
     }
+    fn nonce(&self) -> Option<String> {
+        self.engine.state().tasks[self.id].nonce.clone()
+    }
 }
 
 impl Reconciles for Call {
@@ -243,7 +247,7 @@ impl Reconciles for Call {
                     _ if state.hosts[self.host].daemon.is_none() => Some(DomainState::Unknown("no libvirt".into())),
                     Life::Preparing | Life::Launching | Life::Releasing => None,
                     _ if it.hook.is_some() => None,
-                    Life::Running => Some(DomainState::Active),
+                    Life::Running | Life::Paused | Life::Incoming => Some(DomainState::Active),
                     Life::Off | Life::Gone => Some(DomainState::Inactive),
                 };
                 self.tell(state, || format!("asks libvirt: {answer:?}"));
@@ -292,6 +296,14 @@ impl World for Call {
     }
     fn daemon(&self) -> Option<Process> {
         self.daemon
+    }
+    fn daemon_thread(&self) -> Option<i32> {
+        Some(self.engine.state().tasks[self.id].thread_of_daemon)
+    }
+    fn definition(&self, domain: &str) -> Option<String> {
+        let number: usize = domain.trim_start_matches('d').parse().unwrap();
+        let times = self.engine.state().hosts[self.host].domains[number].definitions;
+        (times > 0).then(|| times.to_string())
     }
     fn orphaned(&self) -> bool {
         self.engine.state().is_orphan(self.id)
@@ -346,6 +358,23 @@ impl World for Call {
             state.hosts[self.host].files.remove(uuid.as_str());
         });
         Ok(())
+    }
+    fn leave_ticket(&self, ticket: &Ticket) -> Result<(), PathError> {
+        self.step(|state| {
+            self.tell(state, || "leaves a ticket".to_owned());
+            let tickets = &mut state.hosts[self.host].tickets;
+            tickets.insert(ticket.uuid.to_string(), ticket.clone());
+        });
+        Ok(())
+    }
+    fn take_ticket(&self, uuid: &DomainUuid) -> Result<Option<Ticket>, PathError> {
+        Ok(self.step(|state| {
+            let ticket = state.hosts[self.host].tickets.remove(uuid.as_str());
+            if ticket.is_some() {
+                self.tell(state, || "takes the ticket".to_owned());
+            }
+            ticket
+        }))
     }
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {
         self.step(|state| {
