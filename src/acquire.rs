@@ -13,6 +13,7 @@ use crate::config::Takeover;
 use crate::execute::carry_out;
 use crate::explain;
 use crate::journal;
+use crate::neighbours;
 use crate::plan::{self, Arrival, Device, History, Step};
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
@@ -128,14 +129,14 @@ fn stake<W: World>(
     unsure: bool,
 ) -> Result<(Claim, Vec<Reassign>), Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
-    let others = others(world, start.uuid)?;
+    let others = neighbours::others(world, start.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
     let mut volumes = Vec::new();
     let mut items = Vec::new();
     for (want, link) in wants.iter().zip(&links) {
         let held = plan::held(want, link.as_ref(), &others);
-        refuse_if_used_here(world, want, &Identity::of(&held), &others)?;
+        neighbours::refuse_if_used_here(world, want, &Identity::of(&held), &others)?;
         items.push(plan::attach(want, &held, link.as_ref(), &others, world.me()));
         volumes.push(held);
     }
@@ -152,37 +153,6 @@ fn stake<W: World>(
     };
     world.save(&claim)?;
     Ok((claim, items))
-}
-
-/// The claims of other domains, each volume with its global id if a link on this host tells it.
-fn others<W: World>(world: &W, uuid: &DomainUuid) -> Result<Vec<Entry>, Refusal> {
-    let others = world
-        .claims()?
-        .into_iter()
-        .filter(|entry| entry.uuid() != uuid)
-        .collect();
-    Ok(release::with_ids(world, others))
-}
-
-fn refuse_if_used_here<W: World>(
-    world: &W,
-    want: &Want,
-    identity: &Identity,
-    others: &[Entry],
-) -> Result<(), Refusal> {
-    for other in others
-        .iter()
-        .filter(|other| other.names(identity) && !plan::may_share(want, other, identity))
-    {
-        if let Some(proof) = world.proof_of_life(other, identity) {
-            return Err(Refusal::UsedHere {
-                volume: want.used.clone(),
-                domain: other.domain().to_owned(),
-                proof,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// The attach and everything it takes until it may be called one. `claim` always says what this call may have
@@ -212,6 +182,10 @@ fn attach<W: World>(
         match plan::next(wants, world.me(), &listing, arrival, &history) {
             Step::Settle(ids) => {
                 settle(world, wants, claim, &ids)?;
+                if neighbours::wait_for_readers(world, wants, claim)? {
+                    listing = look(world, wants, claim)?;
+                    continue;
+                }
                 match devices(world, wants) {
                     Ok(()) => return Ok(()),
                     Err(refusal) if history.rounds > 0 => return Err(refusal),
@@ -307,9 +281,9 @@ fn settle<W: World>(world: &W, wants: &[Want], claim: &mut Claim, ids: &[GlobalI
         .map(|id| world.lock(&Lock::Volume(id)))
         .collect::<Result<Vec<_>, _>>()?;
     let _claims = world.lock(&Lock::Claims)?;
-    let others = others(world, &claim.uuid)?;
+    let others = neighbours::others(world, &claim.uuid)?;
     for (want, held) in wants.iter().zip(&claim.volumes) {
-        refuse_if_used_here(world, want, &Identity::of(held), &others)?;
+        neighbours::refuse_if_used_here(world, want, &Identity::of(held), &others)?;
     }
     release::take_lowered(world, claim)?;
     claim.phase = Phase::Live;
@@ -326,6 +300,7 @@ fn unattached<W: World>(
 ) -> Result<Vec<Reassign>, Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
     release::take_lowered(world, claim)?;
+    let others = neighbours::others(world, &claim.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
     let mut items = Vec::new();
@@ -334,9 +309,11 @@ fn unattached<W: World>(
             if link.is_none() {
                 held.before = None;
             }
-            items.push(plan::attach(want, held, link.as_ref(), &[], world.me()));
+            items.push(plan::attach(want, held, link.as_ref(), &others, world.me()));
         }
     }
+    // Who comes meanwhile must wait for what is asked now.
+    claim.phase = Phase::Acquiring;
     world.save(claim)?;
     Ok(items)
 }
