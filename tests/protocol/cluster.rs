@@ -77,7 +77,9 @@ impl Cluster {
     pub fn find(&self, object: &Object) -> Option<u32> {
         self.volumes
             .iter()
-            .find(|(number, volume)| volume.snapshot == object.snapshot && is(&object.volume, **number, volume))
+            .find(|(number, volume)| {
+                volume.snapshot == object.snapshot && is(&object.volume, **number, volume)
+            })
             .map(|(number, _)| *number)
     }
 
@@ -95,7 +97,10 @@ impl Cluster {
     /// All attachments, as `(volume, client, access)`.
     pub fn attachments(&self) -> Vec<(u32, u16, Access)> {
         let of = |(number, volume): (&u32, &Volume)| {
-            let lines = volume.attached.iter().map(|(client, access)| (*number, *client, *access));
+            let lines = volume
+                .attached
+                .iter()
+                .map(|(client, access)| (*number, *client, *access));
             lines.collect::<Vec<_>>()
         };
         self.volumes.iter().flat_map(of).collect()

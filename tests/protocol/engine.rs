@@ -123,7 +123,9 @@ impl Engine {
             }
             engine.hand_on(&mut state, Some(id));
         };
-        let builder = thread::Builder::new().name(format!("{kind:?}")).stack_size(1 << 20);
+        let builder = thread::Builder::new()
+            .name(format!("{kind:?}"))
+            .stack_size(1 << 20);
         builder.spawn(life).unwrap().thread().clone()
     }
 }

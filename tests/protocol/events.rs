@@ -63,7 +63,8 @@ impl State {
 
     /// Domains that are that far and that no hook works on, with their hosts.
     pub fn with_life(&self, life: Life) -> Vec<(usize, usize)> {
-        let all = (0..self.hosts.len()).flat_map(|host| (0..self.stage.domains.len()).map(move |d| (host, d)));
+        let all =
+            (0..self.hosts.len()).flat_map(|host| (0..self.stage.domains.len()).map(move |d| (host, d)));
         let is = |(host, domain): &(usize, usize)| {
             let it = &self.hosts[*host].domains[*domain];
             it.life == life && it.hook.is_none()
@@ -75,8 +76,6 @@ impl State {
     pub fn start(&mut self, host: usize, domain: usize) -> Option<()> {
         let it = &self.hosts[host];
         (it.daemon.is_some() && it.domains[domain].life == Life::Off).then_some(())?;
-        let preparing = |task: &Task| task.alive && matches!(task.kind, Kind::Prepare(_));
-        (!self.stage.one_by_one || !self.tasks.iter().any(preparing)).then_some(())?;
         let thread = self.next_thread(host);
         let id = self.hook(host, Kind::Prepare(domain), Life::Preparing);
         self.tasks[id].thread_of_daemon = thread;
@@ -89,7 +88,12 @@ impl State {
         active.extend(self.with_life(Life::Paused));
         let (host, domain) = *pick(&active, who)?;
         let name = self.hosts[host].name;
-        self.tell(|_| format!("{name} d{domain}: stops{}", if stuck { ", but QEMU cannot be killed" } else { "" }));
+        self.tell(|_| {
+            format!(
+                "{name} d{domain}: stops{}",
+                if stuck { ", but QEMU cannot be killed" } else { "" }
+            )
+        });
         if stuck {
             let open = self.hosts[host].domains[domain].open.clone();
             self.domain(host, domain).stuck.extend(open);
@@ -244,7 +248,11 @@ impl State {
         } else {
             self.cluster.rights(client, number).is_none().then_some(())?;
             let snapshot = self.cluster.volumes[&number].snapshot;
-            let access = if how >= 128 && !snapshot { Access::Rw } else { Access::Ro };
+            let access = if how >= 128 && !snapshot {
+                Access::Rw
+            } else {
+                Access::Ro
+            };
             self.attach_by_hand(host, number, access);
         }
         self.sync_devices();
@@ -266,7 +274,11 @@ impl State {
         self.is_quiet(host, number).then_some(())?;
         // A person who hot-plugs looks first whether the volume is free.
         self.cluster.volumes[&number].attached.is_empty().then_some(())?;
-        let access = if self.cluster.volumes[&number].snapshot { Access::Ro } else { Access::Rw };
+        let access = if self.cluster.volumes[&number].snapshot {
+            Access::Ro
+        } else {
+            Access::Rw
+        };
         self.attach_by_hand(host, number, access);
         let name = self.hosts[host].name;
         self.tell(|_| format!("{name} d{domain}: gets v{number} by hot-plug"));
@@ -289,7 +301,12 @@ impl State {
         if probes {
             self.hosts[host].probed.insert(number);
         }
-        self.tell(|_| format!("{name}: udev {} v{number}", if probes { "opens" } else { "closes" }));
+        self.tell(|_| {
+            format!(
+                "{name}: udev {} v{number}",
+                if probes { "opens" } else { "closes" }
+            )
+        });
         Some(())
     }
 
@@ -301,7 +318,10 @@ impl State {
             || !self.with_life(Life::Launching).is_empty()
             || !self.cluster.late.is_empty();
         (self.living().is_empty() && !between).then_some(())?;
-        let (one, two) = (self.cluster.volumes.get(&1)?.name.clone(), self.cluster.volumes.get(&2)?.name.clone());
+        let (one, two) = (
+            self.cluster.volumes.get(&1)?.name.clone(),
+            self.cluster.volumes.get(&2)?.name.clone(),
+        );
         self.tell(|_| "v1 and v2 exchange their names".to_owned());
         self.cluster.volumes.get_mut(&1)?.name = two;
         self.cluster.volumes.get_mut(&2)?.name = one;
@@ -318,8 +338,15 @@ impl State {
             return;
         }
         let claims = self.hosts[host].claims();
-        let about = claims.iter().find(|claim| claim.volumes.iter().any(|held| held.reference() == items[0].object.volume));
-        let domain = kind.domain().or_else(|| about.and_then(|claim| domain_of(&claim.uuid)));
+        let about = claims.iter().find(|claim| {
+            claim
+                .volumes
+                .iter()
+                .any(|held| held.reference() == items[0].object.volume)
+        });
+        let domain = kind
+            .domain()
+            .or_else(|| about.and_then(|claim| domain_of(&claim.uuid)));
         let late = crate::cluster::Late {
             host,
             domain: domain.unwrap_or_default(),
@@ -343,7 +370,12 @@ impl State {
     /// Open in the model as in life ("a10"): a request that is carried out after the second look at its claim.
     /// So it comes before that.
     pub fn late_ones_come(&mut self, host: usize, domain: usize) {
-        while let Some(which) = self.cluster.late.iter().position(|late| (late.host, late.domain) == (host, domain)) {
+        while let Some(which) = self
+            .cluster
+            .late
+            .iter()
+            .position(|late| (late.host, late.domain) == (host, domain))
+        {
             let _ = self.arrives(which);
         }
     }

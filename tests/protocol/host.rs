@@ -221,7 +221,10 @@ impl Host {
 
     /// What is open on this host, by anybody.
     pub fn open(&self) -> BTreeSet<u32> {
-        let by_domains = self.domains.iter().flat_map(|domain| domain.open.keys().chain(domain.stuck.keys()));
+        let by_domains = self
+            .domains
+            .iter()
+            .flat_map(|domain| domain.open.keys().chain(domain.stuck.keys()));
         by_domains.chain(&self.probed).copied().collect()
     }
 }

@@ -30,7 +30,10 @@ impl State {
                 for (number, open) in it.open.iter().filter(|_| it.life != Life::Launching) {
                     if self.cluster.rights(host.client, *number) < Some(open.access) {
                         let name = host.name;
-                        return Err(format!("I2: d{domain} on {name} ({:?}) has lost v{number}", it.life));
+                        return Err(format!(
+                            "I2: d{domain} on {name} ({:?}) has lost v{number}",
+                            it.life
+                        ));
                     }
                 }
             }
@@ -47,7 +50,10 @@ impl State {
                 for (number, open) in running.chain(&it.stuck) {
                     let attached = self.cluster.rights(host.client, *number) == Some(Access::Rw);
                     if open.access == Access::Rw && attached && !open.frozen {
-                        writers.entry(*number).or_default().push((host.name, domain, *open));
+                        writers
+                            .entry(*number)
+                            .or_default()
+                            .push((host.name, domain, *open));
                     }
                 }
             }
@@ -70,7 +76,9 @@ impl State {
                         ));
                     }
                     if !unseen && (host, domain) == (other_host, other) {
-                        return Err(format!("I1: d{domain} runs on {host} beside its own QEMU that cannot be killed"));
+                        return Err(format!(
+                            "I1: d{domain} runs on {host} beside its own QEMU that cannot be killed"
+                        ));
                     }
                 }
             }
@@ -152,7 +160,8 @@ impl State {
         // is gone then.
         for host in &mut self.hosts {
             let attached = |number: &u32| self.cluster.rights(host.client, *number).is_some();
-            host.devices.retain(|number, _| host.client != me || attached(number));
+            host.devices
+                .retain(|number, _| host.client != me || attached(number));
         }
         answer
     }

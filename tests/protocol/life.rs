@@ -83,14 +83,18 @@ impl State {
     fn lost_the_device(&mut self, host: usize, domain: usize) {
         if self.stage.prepared_runs {
             let name = self.hosts[host].name;
-            self.breaks(format!("AVAIL: d{domain} was prepared on {name} and lost its volumes before QEMU opened them"));
+            self.breaks(format!(
+                "AVAIL: d{domain} was prepared on {name} and lost its volumes before QEMU opened them"
+            ));
         }
     }
 
     fn start_failed(&mut self, host: usize, domain: usize, how: &str) {
         if self.stage.nothing_in_the_way {
             let name = self.hosts[host].name;
-            self.breaks(format!("AVAIL: nothing was in the way of d{domain} on {name}, but: {how}"));
+            self.breaks(format!(
+                "AVAIL: nothing was in the way of d{domain} on {name}, but: {how}"
+            ));
         }
     }
 
@@ -105,7 +109,10 @@ impl State {
         let disks = self.stage.domains[domain].clone();
         for disk in disks {
             let number = self.linked(host, &disk.volume);
-            let Some((number, rights)) = number else {
+            // A cut-off host may have a device of what was taken from it: nothing can be read from that.
+            let attached =
+                |(number, _): &(u32, _)| self.cluster.rights(self.hosts[host].client, *number).is_some();
+            let Some((number, rights)) = number.filter(attached) else {
                 self.launch_failed(host, domain, &disk.volume);
                 return;
             };
@@ -175,7 +182,10 @@ impl State {
         for domain in 0..self.stage.domains.len() {
             let it = self.domain(host, domain);
             it.hook = None;
-            if !matches!(it.life, Life::Running | Life::Paused | Life::Incoming | Life::Gone) {
+            if !matches!(
+                it.life,
+                Life::Running | Life::Paused | Life::Incoming | Life::Gone
+            ) {
                 it.ends(Life::Off);
             }
         }

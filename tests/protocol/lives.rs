@@ -21,7 +21,11 @@ fn everything(policy: Takeover) -> Stage {
         // By another name under `always`, a start between the `prepare` of another domain of this host and its
         // QEMU would be told from it only after the attach, and that would give the other one back what was taken
         // from it by force.
-        vec![if policy == Takeover::Always { name(1, Rw) } else { id(1, Rw) }],
+        vec![if policy == Takeover::Always {
+            name(1, Rw)
+        } else {
+            id(1, Rw)
+        }],
         vec![shared(name(2, Rw)), shared(name(3, Ro)), name(5, Ro)],
         vec![shared(id(2, Rw)), name(5, Ro)],
         vec![shared(name(3, Rw))],

@@ -10,14 +10,17 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::enum_glob_use,
     clippy::missing_panics_doc,
     clippy::must_use_candidate
 )]
 
+mod api;
 mod calls;
 mod cluster;
 mod engine;
 mod events;
+mod found;
 mod host;
 mod invariants;
 mod life;

@@ -45,7 +45,9 @@ impl State {
     /// Migrations and what else calls `migrate`.
     pub fn try_to_migrate(&mut self, event: Event) -> Option<()> {
         match event.what {
-            What::Migrate | What::MigrateSelf | What::MigrateFails | What::MigrateOffline => self.migrate(event),
+            What::Migrate | What::MigrateSelf | What::MigrateFails | What::MigrateOffline => {
+                self.migrate(event)
+            }
             What::Abort => self.abort(event.who),
             What::Split => self.split(event.who),
             What::ConfirmStuck => self.confirm_stuck(event.who),
@@ -56,7 +58,9 @@ impl State {
 
     fn migrating(&self, phases: &[Phase]) -> Vec<usize> {
         let is = |domain: &usize| {
-            self.migrations[*domain].as_ref().is_some_and(|it| phases.contains(&it.phase))
+            self.migrations[*domain]
+                .as_ref()
+                .is_some_and(|it| phases.contains(&it.phase))
         };
         (0..self.migrations.len()).filter(is).collect()
     }
@@ -66,7 +70,11 @@ impl State {
             // Open in the model as in life ("g8"): a guest that lost its volumes and is then sent to another host.
             self.migrations[*domain].is_none() && self.hosts[*host].domains[*domain].lost.is_empty()
         };
-        let running: Vec<_> = self.with_life(Life::Running).into_iter().filter(movable).collect();
+        let running: Vec<_> = self
+            .with_life(Life::Running)
+            .into_iter()
+            .filter(movable)
+            .collect();
         let (source, domain) = *running.get(usize::from(event.who) % running.len().max(1))?;
         self.hosts[source].daemon?;
         let others: Vec<_> = (0..self.hosts.len()).filter(|host| *host != source).collect();
@@ -134,7 +142,9 @@ impl State {
         match it.phase {
             Phase::Announcing | Phase::Preparing => false,
             Phase::Announced => {
-                dest.daemon.is_some() && dest.domains[domain].hook.is_none() && dest.domains[domain].life != Life::Gone
+                dest.daemon.is_some()
+                    && dest.domains[domain].hook.is_none()
+                    && dest.domains[domain].life != Life::Gone
             }
             Phase::Copying => source.domains[domain].life == Life::Running,
             Phase::Switching => dest.domains[domain].hook.is_none(),
@@ -211,7 +221,10 @@ impl State {
     }
 
     fn abort(&mut self, who: u8) -> Option<()> {
-        let domain = *pick(&self.migrating(&[Phase::Announced, Phase::Copying, Phase::Switching]), who)?;
+        let domain = *pick(
+            &self.migrating(&[Phase::Announced, Phase::Copying, Phase::Switching]),
+            who,
+        )?;
         self.tell(|_| format!("d{domain}: the migration is aborted, or its client dies"));
         self.migration_ends(domain);
         Some(())
@@ -231,8 +244,20 @@ impl State {
         self.migrations[domain] = None;
         let name = self.hosts[source].name;
         self.tell(|_| format!("{name} d{domain}: the source is to end, but QEMU cannot be killed"));
-        let frozen = |(number, open): (&u32, &Open)| (*number, Open { frozen: true, ..*open });
-        let open: Vec<_> = self.hosts[source].domains[domain].open.iter().map(frozen).collect();
+        let frozen = |(number, open): (&u32, &Open)| {
+            (
+                *number,
+                Open {
+                    frozen: true,
+                    ..*open
+                },
+            )
+        };
+        let open: Vec<_> = self.hosts[source].domains[domain]
+            .open
+            .iter()
+            .map(frozen)
+            .collect();
         self.domain(source, domain).stuck.extend(open);
         self.qemu_ends(source, domain);
         Some(())
@@ -243,7 +268,8 @@ impl State {
         let (host, domain) = *pick(&self.with_life(Life::Paused), who)?;
         let elsewhere = self.hosts.iter().any(|it| {
             let life = it.domains[domain].life;
-            it.name != self.hosts[host].name && !matches!(life, Life::Off | Life::Releasing | Life::Gone | Life::Paused)
+            it.name != self.hosts[host].name
+                && !matches!(life, Life::Off | Life::Releasing | Life::Gone | Life::Paused)
         });
         let usable = self.hosts[host].daemon.is_some() && self.hosts[host].domains[domain].lost.is_empty();
         (!elsewhere && usable && self.migrations[domain].is_none()).then_some(())?;

@@ -32,6 +32,8 @@ pub enum Mistake {
     UndoSkipped,
     /// A ticket is not consumed.
     TicketStays,
+    /// Nobody waits for a neighbour that may lower a volume.
+    ReadersNotAwaited,
     /// A takeover forces everybody.
     ForceAll,
     /// Other claims do not protect anything.
@@ -192,6 +194,9 @@ impl World for Mistaken {
     fn forget(&self, uuid: &DomainUuid) -> Result<(), PathError> {
         self.call.forget(uuid)
     }
+    fn is_worked_on(&self, uuid: &DomainUuid) -> bool {
+        !self.is(Mistake::ReadersNotAwaited) && self.call.is_worked_on(uuid)
+    }
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {
         self.call.proof_of_life(entry, volume)
     }
@@ -250,92 +255,5 @@ impl World for Mistaken {
         let clients = self.call.clients()?;
         self.first.replace(Some(clients.clone()));
         Ok(clients)
-    }
-}
-
-/// Plays stories on a stage where the mistake should show; fails if it does not.
-fn is_found(mistake: Mistake, stage: crate::story::Stage, expected: &str) {
-    let stage = crate::story::Stage {
-        mistake: Some(mistake),
-        ..stage
-    };
-    let broken = crate::search::search(stage, 5000, 1).expect("the mistake is found");
-    assert!(broken.what.contains(expected), "{}\n{}", broken.what, broken.lines.join("\n"));
-    println!("{}\n{}", broken.what, broken.lines.join("\n"));
-}
-
-mod tests {
-    use super::*;
-    use crate::scenarios::*;
-    use crate::story::What::*;
-    use crate::story::{Stage, id, name, shared};
-    use spvirt::volume::Access::Rw;
-
-    #[test]
-    fn detach_all() {
-        is_found(Mistake::DetachAll, hosts(2).budget(&[(Start, 3), (Stop, 1)]), "a request");
-    }
-    #[test]
-    fn ids_not_compared() {
-        is_found(Mistake::IdsNotCompared, one_host(name(1, Rw), id(1, Rw)).budget(&[(Start, 2)]), "I1");
-    }
-    #[test]
-    fn undo_skipped() {
-        is_found(Mistake::UndoSkipped, hosts(2).budget(&[(Start, 2)]), "I4");
-    }
-    #[test]
-    fn ticket_stays() {
-        is_found(
-            Mistake::TicketStays,
-            Stage {
-                ticket: crate::story::Ticket::Time,
-                ..hosts(2).budget(&[(Start, 2), (Migrate, 1), (Abort, 1)])
-            },
-            "I1",
-        );
-    }
-    #[test]
-    fn force_all() {
-        is_found(Mistake::ForceAll, hosts(2).budget(&[(Start, 2)]), "forces");
-    }
-    #[test]
-    fn others_forgotten() {
-        is_found(Mistake::OthersForgotten, share().budget(&[(Start, 2), (Stop, 1)]), "");
-    }
-    #[test]
-    fn no_settling() {
-        is_found(Mistake::NoSettling, hosts(3).one_must_run().budget(&[(Start, 3)]), "lost its volumes");
-    }
-    #[test]
-    fn down_once() {
-        is_found(Mistake::DownOnce, hosts(2).slow().budget(&[(Start, 2), (ClientRestart, 1)]), "known to be down");
-    }
-    #[test]
-    fn before_forgotten() {
-        is_found(Mistake::BeforeForgotten, hosts(1).by_hand(&[(0, 1, Rw)]).budget(&[(Start, 1), (Stop, 1)]), "I3");
-    }
-    #[test]
-    fn forgets_early() {
-        is_found(Mistake::ForgetsEarly, hosts(1).budget(&[(Start, 1), (Stop, 1), (Kill, 1)]), "I4");
-    }
-    #[test]
-    fn late_forgotten() {
-        is_found(Mistake::LateForgotten, hosts(1).budget(&[(Start, 1), (Late, 1), (Arrives, 1)]), "I4");
-    }
-    #[test]
-    fn claims_late() {
-        is_found(Mistake::ClaimsLate, hosts(1).budget(&[(Start, 1), (Kill, 1)]), "I4");
-    }
-    #[test]
-    fn orphans_go_on() {
-        is_found(Mistake::OrphansGoOn, hosts(1).nothing_in_the_way().budget(&[(Start, 3), (Stop, 2), (Daemon, 4), (Reconcile, 2)]), "");
-    }
-    #[test]
-    fn not_verified() {
-        is_found(Mistake::NotVerified, hosts(2).budget(&[(Start, 2)]), "I1");
-    }
-    #[test]
-    fn no_locks() {
-        is_found(Mistake::NoLocks, Stage::new(1, vec![vec![shared(name(1, Rw))], vec![shared(id(1, Rw))]]).slow().budget(&[(Start, 4), (Stop, 3), (Reconcile, 3), (Daemon, 4)]), "");
     }
 }

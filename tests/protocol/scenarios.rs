@@ -42,7 +42,9 @@ pub fn share_by_two_names() -> Stage {
 
 impl Stage {
     pub fn budget(self, budget: &[(What, u32)]) -> Self {
-        budget.iter().fold(self, |stage, (what, times)| stage.may(*what, *times))
+        budget
+            .iter()
+            .fold(self, |stage, (what, times)| stage.may(*what, *times))
     }
 
     pub fn policy(mut self, policy: Takeover) -> Self {
@@ -78,11 +80,6 @@ impl Stage {
     pub fn one_must_run(mut self) -> Self {
         self.one_must_run = true;
         self.prepared_runs = true;
-        self
-    }
-
-    pub fn one_by_one(mut self) -> Self {
-        self.one_by_one = true;
         self
     }
 
@@ -162,9 +159,12 @@ scenarios! {
     d8_share_daemon_killed: share().slow(), [(Start, 3), (Stop, 1), (Daemon, 2), (Reconcile, 1)];
     d9_undo_beside_a_start: Stage::new(2, vec![vec![name(1, Rw), name(2, Rw)], vec![shared(name(1, Rw))]])
         .policy(Takeover::Never).startable(&[0]).by_hand(&[(1, 2, Rw)]).slow(), [(Start, 3), (Stop, 1)];
-    /// At the same moment is open: until the list nobody knows that it is one volume.
-    d10_one_reads_one_writes_by_two_names: one_host(shared(name(1, Ro)), shared(id(1, Rw))).one_by_one(),
-        [(Start, 4), (Stop, 3)];
+    d10_one_reads_one_writes_by_two_names: one_host(shared(name(1, Ro)), shared(id(1, Rw))).nothing_in_the_way(),
+        [(Start, 3), (Stop, 2)];
+    d11_each_reads_what_the_other_writes: Stage::new(1, vec![
+            vec![shared(name(1, Ro)), shared(id(2, Rw))],
+            vec![shared(id(1, Rw)), shared(name(2, Ro))],
+        ]).nothing_in_the_way(), [(Start, 3), (Stop, 2)];
 }
 
 // Reconcile beside everything.

@@ -49,12 +49,12 @@ pub fn play(stage: &Arc<Stage>, story: &[Event], tell: bool) -> Result<(), Broke
         act(&mut engine.state());
         engine.play();
     }
-    let mut state = engine.state();
-    match state.broken.take() {
+    let mut end = engine.state();
+    match end.broken.take() {
         None => Ok(()),
         Some(what) => Err(Broken {
             what,
-            lines: state.lines.take().unwrap_or_default(),
+            lines: end.lines.take().unwrap_or_default(),
         }),
     }
 }
@@ -86,7 +86,9 @@ pub fn holds(stage: &Stage, stories: u32) {
     let (seed, stories) = (seed(), stories * factor());
     let shard = |shard: u64| search(stage.clone(), stories.div_ceil(2), seed + shard);
     let broken = thread::scope(|scope| {
-        let shards: Vec<_> = (0..SHARDS).map(|number| scope.spawn(move || shard(number))).collect();
+        let shards: Vec<_> = (0..SHARDS)
+            .map(|number| scope.spawn(move || shard(number)))
+            .collect();
         shards.into_iter().find_map(|shard| shard.join().unwrap())
     });
     if let Some(Broken { what, lines }) = broken {
@@ -107,7 +109,8 @@ fn seed() -> u64 {
 
 /// How many times as many stories as usual: `SPVIRT_MODEL_TIMES`.
 fn factor() -> u32 {
-    std::env::var("SPVIRT_MODEL_TIMES").map_or(1, |times| times.parse().expect("SPVIRT_MODEL_TIMES is a number"))
+    std::env::var("SPVIRT_MODEL_TIMES")
+        .map_or(1, |times| times.parse().expect("SPVIRT_MODEL_TIMES is a number"))
 }
 
 impl State {
@@ -139,7 +142,10 @@ impl State {
     fn everything_stops(&mut self) {
         for host in 0..self.hosts.len() {
             for domain in 0..self.stage.domains.len() {
-                if matches!(self.hosts[host].domains[domain].life, Life::Running | Life::Paused) {
+                if matches!(
+                    self.hosts[host].domains[domain].life,
+                    Life::Running | Life::Paused
+                ) {
                     let name = self.hosts[host].name;
                     self.tell(|_| format!("{name} d{domain}: stops"));
                     self.qemu_ends(host, domain);

@@ -82,7 +82,7 @@ impl State {
             cluster.volumes.insert(number, volume);
         }
         let hosts = (0..stage.hosts).map(|host| Host::new(host, stage.domains.len()));
-        let mut state = Self {
+        let mut first = Self {
             hosts: hosts.collect(),
             cluster,
             migrations: vec![None; stage.domains.len()],
@@ -99,10 +99,10 @@ impl State {
             ran: 0,
             stage,
         };
-        for (host, number, access) in state.stage.by_hand.clone() {
-            state.attach_by_hand(host, number, access);
+        for (host, number, access) in first.stage.by_hand.clone() {
+            first.attach_by_hand(host, number, access);
         }
-        state
+        first
     }
 
     /// A line of the story.
@@ -169,7 +169,10 @@ impl State {
                     return self.wakes_first();
                 }
                 let actor = ready[usize::from(event.who) % ready.len()];
-                self.burst = (Some(actor), [0, 0, 0, 1, 1, 3, 8, 40][usize::from(event.which) % 8]);
+                self.burst = (
+                    Some(actor),
+                    [0, 0, 0, 1, 1, 3, 8, 40][usize::from(event.which) % 8],
+                );
                 Some(actor)
             }
             What::Wait => {
@@ -218,7 +221,8 @@ impl State {
     }
 
     fn launching(&self) -> Vec<(usize, usize)> {
-        let all = (0..self.hosts.len()).flat_map(|host| (0..self.stage.domains.len()).map(move |d| (host, d)));
+        let all =
+            (0..self.hosts.len()).flat_map(|host| (0..self.stage.domains.len()).map(move |d| (host, d)));
         all.filter(|(host, domain)| self.hosts[*host].domains[*domain].life == Life::Launching)
             .collect()
     }
@@ -226,7 +230,10 @@ impl State {
     /// Everybody who could do a step now.
     fn ready(&self) -> Vec<Actor> {
         let tasks = (0..self.tasks.len()).map(Actor::Task);
-        let qemus = self.launching().into_iter().map(|(host, domain)| Actor::Qemu(host, domain));
+        let qemus = self
+            .launching()
+            .into_iter()
+            .map(|(host, domain)| Actor::Qemu(host, domain));
         let migrations = (0..self.migrations.len()).map(Actor::Migration);
         tasks
             .chain(migrations)
@@ -303,7 +310,10 @@ impl State {
     /// A process, for a line.
     pub fn called(&self, id: usize) -> String {
         let task = &self.tasks[id];
-        let (host, orphan) = (self.hosts[task.host].name, if self.is_orphan(id) { " (orphan)" } else { "" });
+        let (host, orphan) = (
+            self.hosts[task.host].name,
+            if self.is_orphan(id) { " (orphan)" } else { "" },
+        );
         match task.kind {
             Kind::Prepare(domain) => format!("{host} d{domain} prepare{orphan}"),
             Kind::Announce(domain) => format!("{host} d{domain} migrate{orphan}"),
@@ -320,7 +330,12 @@ impl State {
 
     /// All that is open, as `(client, volume)`.
     pub fn open(&self) -> BTreeSet<(u16, u32)> {
-        let of = |host: &Host| host.open().into_iter().map(|number| (host.client, number)).collect::<Vec<_>>();
+        let of = |host: &Host| {
+            host.open()
+                .into_iter()
+                .map(|number| (host.client, number))
+                .collect::<Vec<_>>()
+        };
         self.hosts.iter().flat_map(of).collect()
     }
 }

@@ -144,6 +144,7 @@ pub enum Ticket {
 
 /// The stage of a story.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)]
 pub struct Stage {
     /// How many hosts.
     pub hosts: usize,
@@ -173,8 +174,6 @@ pub struct Stage {
     pub menu: Vec<Dish>,
     /// How many events.
     pub length: Range<usize>,
-    /// Nobody starts a domain while another is being started.
-    pub one_by_one: bool,
     /// How a migration is known.
     pub ticket: Ticket,
     /// No two jobs of a daemon are done by the same worker thread.
@@ -201,7 +200,6 @@ impl Stage {
             one_must_run: false,
             menu: vec![(What::Go, 60, u32::MAX)],
             length: 1..60,
-            one_by_one: false,
             ticket: Ticket::Nonce,
             threads_differ: false,
             mistake: None,
@@ -224,9 +222,13 @@ impl Stage {
     /// Random stories on this stage.
     pub fn stories(&self) -> impl Strategy<Value = Vec<Event>> + use<> {
         let what = proptest::strategy::Union::new_weighted(
-            self.menu.iter().map(|(what, weight, _)| (*weight, Just(*what))).collect(),
+            self.menu
+                .iter()
+                .map(|(what, weight, _)| (*weight, Just(*what)))
+                .collect(),
         );
-        let event = (what, any::<u8>(), any::<u8>()).prop_map(|(what, who, which)| Event { what, who, which });
+        let event =
+            (what, any::<u8>(), any::<u8>()).prop_map(|(what, who, which)| Event { what, who, which });
         proptest::collection::vec(event, self.length.clone())
     }
 

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spvirt::api::{ApiError, Clients, Description, Fault, Listing, Object, Reassign};
+use spvirt::api::{ApiError, Clients, Description, Listing, Object, Reassign};
+
 use spvirt::claim::lock::{Lock, LockError};
 use spvirt::claim::{Claim, Entry, Identity, Phase, Process, file};
 use spvirt::persist::PathError;
@@ -15,13 +16,13 @@ use spvirt::ticket::Ticket;
 use spvirt::volume::{Access, ClientId, DomainUuid, VolumeRef};
 use spvirt::world::{Link, Stage, World};
 
+use crate::api::words;
 use crate::calls::{Reconciles, Staged};
 use crate::cluster::gid;
 use crate::engine::Engine;
-use crate::events::{domain_of, never_late};
+use crate::events::domain_of;
 use crate::host::Life;
 use crate::state::{DEADLINE, State};
-use crate::story::What;
 use crate::task::Waits;
 
 /// How long libvirt may think about a question of `reconcile`, and how long a start may take until its QEMU shows.
@@ -30,9 +31,12 @@ const LAUNCH: u64 = 60_000;
 
 /// One call of ours.
 pub struct Call {
-    engine: Arc<Engine>,
-    id: usize,
-    host: usize,
+    /// Where it plays.
+    pub engine: Arc<Engine>,
+    /// Its number.
+    pub id: usize,
+    /// Where it runs.
+    pub host: usize,
     me: ClientId,
     boot: String,
     daemon: Option<Process>,
@@ -54,18 +58,6 @@ impl Drop for Guard {
     }
 }
 
-/// What became of a request.
-enum Answer<T> {
-    /// It was answered.
-    Now(Result<T, ApiError>),
-    /// Nobody is there, or the answer got lost: the client tries again after a pause, if there is time.
-    Again(ApiError),
-    /// There is no answer until the time is over.
-    Never,
-    /// It waits for the client of this host.
-    Waits(T),
-}
-
 impl Call {
     /// A call that begins.
     pub fn new(engine: Arc<Engine>, id: usize, state: &State) -> Self {
@@ -81,20 +73,20 @@ impl Call {
         }
     }
 
-    fn step<T>(&self, effect: impl FnOnce(&mut State) -> T) -> T {
+    pub fn step<T>(&self, effect: impl FnOnce(&mut State) -> T) -> T {
         self.engine.step(self.id, Waits::Ready, effect)
     }
 
-    fn sleep(&self, until: u64) {
+    pub fn sleep(&self, until: u64) {
         self.engine.step(self.id, Waits::Until(until), |_| ());
     }
 
-    fn time(&self) -> (u64, u64) {
+    pub fn time(&self) -> (u64, u64) {
         let state = self.engine.state();
         (state.clock, state.tasks[self.id].until)
     }
 
-    fn tell(&self, state: &mut State, line: impl FnOnce() -> String) {
+    pub fn tell(&self, state: &mut State, line: impl FnOnce() -> String) {
         let id = self.id;
         state.tell(|state| format!("{}: {}", state.called(id), line()));
     }
@@ -119,114 +111,6 @@ impl Call {
             state.breaks("a claim is written without the claims lock");
         }
     }
-
-    /// A request, which takes until `until` at most.
-    fn ask<T>(
-        &self,
-        call: &'static str,
-        until: u64,
-        serve: impl Fn(&mut State) -> Result<T, Fault>,
-        waits: impl Fn(&State) -> bool,
-    ) -> Result<T, ApiError> {
-        loop {
-            match self.step(|state| self.answer(state, call, &serve, &waits)) {
-                Answer::Now(answer) => return answer,
-                Answer::Again(error) => {
-                    let (now, _) = self.time();
-                    if now >= until {
-                        return Err(error);
-                    }
-                    self.sleep(until.min(now + 2000));
-                }
-                Answer::Never => {
-                    self.sleep(until);
-                    return Err(timeout(call));
-                }
-                Answer::Waits(done) => {
-                    let back = self.engine.state().hosts[self.host].client_back;
-                    self.sleep(until.min(back.unwrap_or(until)));
-                    let is_back = self.engine.state().hosts[self.host].client_up;
-                    return if is_back { Ok(done) } else { Err(timeout(call)) };
-                }
-            }
-        }
-    }
-
-    fn answer<T>(
-        &self,
-        state: &mut State,
-        call: &'static str,
-        serve: impl Fn(&mut State) -> Result<T, Fault>,
-        waits: impl Fn(&State) -> bool,
-    ) -> Answer<T> {
-        let address = || "sim:81".to_owned();
-        let broken = || ApiError::Broken {
-            address: address(),
-            call,
-            why: "reset".into(),
-        };
-        if !state.hosts[self.host].reaches {
-            self.tell(state, || format!("{call}: no way to the API"));
-            return Answer::Again(ApiError::Unreachable {
-                address: address(),
-                why: "no route".into(),
-            });
-        }
-        let trouble = state.tasks[self.id].trouble.take();
-        if trouble == Some(What::Refused) {
-            self.tell(state, || format!("{call}: internal error"));
-            return Answer::Now(Err(refused(call, "internal")));
-        }
-        if trouble == Some(What::Late) {
-            self.tell(state, || format!("{call}: no answer"));
-            let items = state.tasks[self.id].request.clone();
-            state.put_off(self.id);
-            if items.is_some_and(|items| items.iter().any(never_late)) {
-                let _ = serve(state);
-            }
-            return Answer::Never;
-        }
-        let served = serve(state);
-        if matches!(trouble, Some(What::ReplyLost | What::Repeated)) {
-            self.tell(state, || format!("{call}: the answer is lost"));
-            return match trouble {
-                Some(What::Repeated) => Answer::Again(broken()),
-                _ => Answer::Now(Err(broken())),
-            };
-        }
-        match served {
-            Ok(done) if waits(state) => Answer::Waits(done),
-            served => Answer::Now(served.map_err(|fault| ApiError::Refused { call, fault })),
-        }
-    }
-}
-
-fn timeout(call: &'static str) -> ApiError {
-    ApiError::Timeout {
-        address: "sim:81".into(),
-        call,
-    }
-}
-
-fn refused(call: &'static str, name: &str) -> ApiError {
-    let fault = Fault {
-        name: name.into(),
-        descr: "no".into(),
-        transient: false,
-    };
-    ApiError::Refused { call, fault }
-}
-
-fn words(items: &[Reassign]) -> String {
-    let word = |item: &Reassign| {
-        let attach = item.attach.map(|(client, access)| format!(" {access}:{client}"));
-        let detach: Vec<_> = item.detach.iter().map(ToString::to_string).collect();
-        let detach = (!detach.is_empty()).then(|| format!(" detach:{}", detach.join(",")));
-        let force = if item.force { " force" } else { "" };
-        let volume = &item.object.volume;
-        format!("{volume}{}{}{force}", attach.unwrap_or_default(), detach.unwrap_or_default())
-    };
-    items.iter().map(word).collect::<Vec<_>>().join("; ")
 }
 
 impl Staged for Call {
@@ -244,7 +128,9 @@ impl Reconciles for Call {
             let state = self.step(|state| {
                 let it = &state.hosts[self.host].domains[domain_of(uuid).unwrap()];
                 let answer = match it.life {
-                    _ if state.hosts[self.host].daemon.is_none() => Some(DomainState::Unknown("no libvirt".into())),
+                    _ if state.hosts[self.host].daemon.is_none() => {
+                        Some(DomainState::Unknown("no libvirt".into()))
+                    }
                     Life::Preparing | Life::Launching | Life::Releasing => None,
                     _ if it.hook.is_some() => None,
                     Life::Running | Life::Paused | Life::Incoming => Some(DomainState::Active),
@@ -328,7 +214,9 @@ impl World for Call {
     fn lock(&self, lock: &Lock) -> Result<Guard, LockError> {
         let (_, until) = self.time();
         self.engine
-            .step(self.id, Waits::Lock(lock.to_string(), until), |state| self.take(state, lock))
+            .step(self.id, Waits::Lock(lock.to_string(), until), |state| {
+                self.take(state, lock)
+            })
     }
     fn claim(&self, uuid: &DomainUuid) -> Result<Option<Entry>, PathError> {
         Ok(self.step(|state| state.hosts[self.host].entry(uuid)))
@@ -342,9 +230,16 @@ impl World for Call {
             self.tell(state, || {
                 let d = domain_of(&claim.uuid).unwrap_or_default();
                 let unsure = if claim.unsure { ", unsure" } else { "" };
-                let of = claim.volumes.iter().map(|held| format!("{}, before {:?}", held.volume, held.before));
+                let of = claim
+                    .volumes
+                    .iter()
+                    .map(|held| format!("{}, before {:?}", held.volume, held.before));
                 let of: Vec<_> = of.collect();
-                format!("writes claim of d{d}: {:?}{unsure} [{}]", claim.phase, of.join("; "))
+                format!(
+                    "writes claim of d{d}: {:?}{unsure} [{}]",
+                    claim.phase,
+                    of.join("; ")
+                )
             });
             let bytes = file::encode(claim).unwrap();
             state.hosts[self.host].files.insert(claim.uuid.to_string(), bytes);
@@ -354,7 +249,9 @@ impl World for Call {
     fn forget(&self, uuid: &DomainUuid) -> Result<(), PathError> {
         self.step(|state| {
             self.needs_claims_lock(state);
-            self.tell(state, || format!("removes claim of d{}", domain_of(uuid).unwrap_or_default()));
+            self.tell(state, || {
+                format!("removes claim of d{}", domain_of(uuid).unwrap_or_default())
+            });
             state.hosts[self.host].files.remove(uuid.as_str());
         });
         Ok(())
@@ -375,6 +272,10 @@ impl World for Call {
             }
             ticket
         }))
+    }
+    fn is_worked_on(&self, uuid: &DomainUuid) -> bool {
+        let lock = Lock::Domain(uuid.clone()).to_string();
+        self.step(|state| state.locks.contains_key(&(self.host, lock)))
     }
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {
         self.step(|state| {
@@ -426,7 +327,9 @@ impl World for Call {
             state.judge(self.id, items);
             let answer = state.carry_out(self.host, items);
             self.tell(state, || {
-                let answer = answer.as_ref().map_or_else(|fault| fault.name.clone(), |()| "ok".to_owned());
+                let answer = answer
+                    .as_ref()
+                    .map_or_else(|fault| fault.name.clone(), |()| "ok".to_owned());
                 format!("asks for {} -> {answer}", words(items))
             });
             answer
@@ -445,13 +348,23 @@ impl World for Call {
             let listing = state.cluster.list(refs, me);
             let task = &mut state.tasks[self.id];
             task.rivals.clear();
-            for line in listing.attachments.iter().filter(|line| line.rights == Access::Rw) {
-                let number = line.global_id.as_ref().and_then(|id| id.as_str().rsplit('.').next()?.parse().ok());
+            for line in listing
+                .attachments
+                .iter()
+                .filter(|line| line.rights == Access::Rw)
+            {
+                let number = line
+                    .global_id
+                    .as_ref()
+                    .and_then(|id| id.as_str().rsplit('.').next()?.parse().ok());
                 let client = u16::from(line.client);
                 task.rivals.entry(number.unwrap()).or_default().insert(client);
             }
             self.tell(state, || {
-                let of = listing.attachments.iter().map(|it| format!("{} {}:{}", it.name, it.rights, it.client));
+                let of = listing
+                    .attachments
+                    .iter()
+                    .map(|it| format!("{} {}:{}", it.name, it.rights, it.client));
                 format!("lists: {}", of.collect::<Vec<_>>().join("; "))
             });
             Ok(listing)
@@ -475,7 +388,10 @@ impl World for Call {
                 .iter()
                 .map(|host| (ClientId::new(host.client).unwrap(), host.client_up))
                 .collect();
-            let down = clients.iter().filter(|(_, up)| !**up).map(|(client, _)| u16::from(*client));
+            let down = clients
+                .iter()
+                .filter(|(_, up)| !**up)
+                .map(|(client, _)| u16::from(*client));
             let reading = (state.clock, down.collect());
             self.tell(state, || format!("reads who is down: {:?}", reading.1));
             state.tasks[self.id].down.push(reading);
