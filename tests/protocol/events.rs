@@ -4,14 +4,14 @@
 //! What people, machines and bad luck do in a story. An event that is not possible now does nothing.
 
 use spvirt::api::Reassign;
-use spvirt::claim::{Held, Identity};
+use spvirt::claim::{Claim, Held, Identity};
 use spvirt::volume::{Access, VolumeRef};
 
 use crate::cluster::gid;
 use crate::host::{Host, Life, Open};
 use crate::migrate::{Migration, Phase};
 use crate::state::State;
-use crate::story::{Event, What};
+use crate::story::{Disk, Event, What, uuid};
 use crate::task::{Kind, Task};
 
 impl State {
@@ -87,6 +87,7 @@ impl State {
         let mut active = self.with_life(Life::Running);
         active.extend(self.with_life(Life::Paused));
         let (host, domain) = *pick(&active, who)?;
+        (!stuck || self.is_alone(host, domain)).then_some(())?;
         let name = self.hosts[host].name;
         self.tell(|_| {
             format!(
@@ -108,6 +109,18 @@ impl State {
         Some(())
     }
 
+    /// Finding F5: only a detach that is refused tells of a QEMU that could not be killed, and only what nobody
+    /// else has is detached.
+    fn is_alone(&self, host: usize, domain: usize) -> bool {
+        let open = self.hosts[host].domains[domain].open.values();
+        let claim = self.hosts[host]
+            .claims()
+            .into_iter()
+            .find(|claim| claim.uuid == uuid(domain));
+        let ours = |claim: Claim| claim.volumes.iter().all(|held| held.before.is_none());
+        open.clone().all(|open| !open.shareable && !open.by_hand) && claim.is_some_and(ours)
+    }
+
     fn unstuck(&mut self, who: u8) -> Option<()> {
         let all: Vec<_> = (0..self.hosts.len())
             .flat_map(|host| (0..self.stage.domains.len()).map(move |domain| (host, domain)))
@@ -124,6 +137,7 @@ impl State {
         let id = *pick(&self.living(), event.who)?;
         if in_flight {
             self.tasks[id].request.as_ref()?;
+            self.hosts[self.tasks[id].host].reaches.then_some(())?;
             self.put_off(id);
         }
         self.tell(|state| format!("{}: SIGKILL", state.called(id)));
@@ -271,7 +285,10 @@ impl State {
 
     fn hot_plug(&mut self, who: u8, number: u32) -> Option<()> {
         let (host, domain) = *pick(&self.with_life(Life::Running), who)?;
-        self.is_quiet(host, number).then_some(())?;
+        // What a person plugs into a domain we do not see: no hook is called. So nothing else here uses that volume.
+        let named = |disk: &Disk| self.cluster.resolve(&disk.volume) == Some(number);
+        let used = self.stage.domains.iter().any(|disks| disks.iter().any(named));
+        (!used && self.is_quiet(host, number)).then_some(())?;
         // A person who hot-plugs looks first whether the volume is free.
         self.cluster.volumes[&number].attached.is_empty().then_some(())?;
         let access = if self.cluster.volumes[&number].snapshot {
@@ -377,6 +394,8 @@ impl State {
             .position(|late| (late.host, late.domain) == (host, domain))
         {
             let _ = self.arrives(which);
+            // Finding F6: the links of a host whose client is down are not the truth.
+            self.sync_devices_of(host);
         }
     }
 }

@@ -61,8 +61,6 @@ impl State {
         for (number, writers) in writers {
             for (i, (host, domain, open)) in writers.iter().enumerate() {
                 for (other_host, other, theirs) in &writers[..i] {
-                    // What a person plugs into a domain on this host we do not see: no hook is called.
-                    let unseen = host == other_host && (open.by_hand || theirs.by_hand);
                     // On another host nobody sees what the holder says; who shares does not look.
                     let shared = if host == other_host {
                         open.shareable && theirs.shareable
@@ -70,12 +68,12 @@ impl State {
                         open.shareable || theirs.shareable
                     };
                     // One that cannot be killed and its successor on the same host: the same process to StorPool.
-                    if !unseen && !shared && (host, domain) != (other_host, other) {
+                    if !shared && (host, domain) != (other_host, other) {
                         return Err(format!(
                             "I1: v{number} is written by d{other} on {other_host} and by d{domain} on {host}"
                         ));
                     }
-                    if !unseen && (host, domain) == (other_host, other) {
+                    if (host, domain) == (other_host, other) {
                         return Err(format!(
                             "I1: d{domain} runs on {host} beside its own QEMU that cannot be killed"
                         ));
@@ -168,12 +166,23 @@ impl State {
 
     /// A volume was taken by force: whoever had it open has not any more.
     fn taken(&mut self, client: u16, number: u32) {
-        for host in self.hosts.iter_mut().filter(|host| host.client == client) {
-            host.probed.remove(&number);
-            for it in &mut host.domains {
+        for host in (0..self.hosts.len())
+            .filter(|host| self.hosts[*host].client == client)
+            .collect::<Vec<_>>()
+        {
+            self.hosts[host].probed.remove(&number);
+            for domain in 0..self.stage.domains.len() {
+                let it = self.domain(host, domain);
                 it.stuck.remove(&number);
                 if it.open.remove(&number).is_some() {
                     it.lost.insert(number);
+                    // Open in the model as in life ("g8"): a guest that lost its volumes goes to another host.
+                    if self.migrations[domain]
+                        .as_ref()
+                        .is_some_and(|it| it.source == host)
+                    {
+                        self.migration_ends(domain);
+                    }
                 }
             }
         }
@@ -181,10 +190,18 @@ impl State {
 
     /// The devices of a host are what is attached to its client, as long as that is up.
     pub fn sync_devices(&mut self) {
-        for host in self.hosts.iter_mut().filter(|host| host.client_up) {
-            let of = |(number, client, access)| (client == host.client).then_some((number, access));
-            host.devices = self.cluster.attachments().into_iter().filter_map(of).collect();
-            host.probed.retain(|number| host.devices.contains_key(number));
+        for host in 0..self.hosts.len() {
+            if self.hosts[host].client_up {
+                self.sync_devices_of(host);
+            }
         }
+    }
+
+    /// The same for one host, also while its client is down.
+    pub fn sync_devices_of(&mut self, host: usize) {
+        let host = &mut self.hosts[host];
+        let of = |(number, client, access)| (client == host.client).then_some((number, access));
+        host.devices = self.cluster.attachments().into_iter().filter_map(of).collect();
+        host.probed.retain(|number| host.devices.contains_key(number));
     }
 }
