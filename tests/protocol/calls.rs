@@ -10,7 +10,7 @@ use spvirt::claim::lock::{Lock, LockError};
 use spvirt::claim::{Claim, Entry};
 use spvirt::reconcile::{Action, DomainState, decide, may_go};
 use spvirt::release::{self, Left};
-use spvirt::ticket;
+use spvirt::ticket::{self, Subject};
 use spvirt::volume::DomainUuid;
 use spvirt::world::{Stage, World};
 
@@ -43,7 +43,7 @@ fn ends<W: Reconciles + Staged>(world: &W, kind: Kind) -> bool {
     match kind {
         Kind::Prepare(domain) => prepare(world, domain),
         Kind::Announce(domain) => {
-            let _ = ticket::leave(world, &uuid(domain), &format!("d{domain}"), world.nonce());
+            let _ = about(world, domain, |subject| ticket::leave(world, subject));
             true
         }
         Kind::Release(domain) => {
@@ -68,22 +68,31 @@ fn ends<W: Reconciles + Staged>(world: &W, kind: Kind) -> bool {
 pub trait Staged {
     /// The stage of the story.
     fn stage(&self) -> std::sync::Arc<crate::story::Stage>;
-    /// The number in the XML this call reads or writes.
-    fn nonce(&self) -> Option<String>;
+    /// The number in the XML this call reads or writes, and whether that has a `<resource>`.
+    fn marks(&self) -> (Option<String>, bool);
+}
+
+/// The domain of a call, as its XML tells.
+fn about<W: Staged, T>(world: &W, domain: usize, what: impl FnOnce(&Subject) -> T) -> T {
+    let (nonce, resource) = world.marks();
+    what(&Subject {
+        uuid: &uuid(domain),
+        domain: &format!("d{domain}"),
+        resource,
+        nonce: nonce.as_deref(),
+    })
 }
 
 fn prepare<W: World + Staged>(world: &W, domain: usize) -> bool {
-    let uuid = uuid(domain);
     let stage = world.stage();
-    let nonce = world.nonce();
-    let start = Start {
-        uuid: &uuid,
-        domain: &format!("d{domain}"),
-        policy: stage.policy,
-        nonce: nonce.as_deref(),
-    };
     world.enter(Stage::Work);
-    acquire(world, &start, stage.wants(domain)).is_ok()
+    about(world, domain, |subject| {
+        let start = Start {
+            subject: *subject,
+            policy: stage.policy,
+        };
+        acquire(world, &start, stage.wants(domain)).is_ok()
+    })
 }
 
 fn release<W: World>(world: &W, domain: usize) -> Result<(), Left> {
@@ -91,11 +100,12 @@ fn release<W: World>(world: &W, domain: usize) -> Result<(), Left> {
     if world.claim(&uuid)?.is_none() {
         return Ok(());
     }
+    let began = world.now();
     let _domain = world.lock(&Lock::Domain(uuid.clone()))?;
     if world.orphaned() {
         return Ok(());
     }
-    ticket::drop(world, &uuid);
+    ticket::drop(world, &uuid, began);
     match world.claim(&uuid)? {
         Some(Entry::Claim(claim)) => release::let_go(world, release::found(claim)),
         _ => Ok(()),

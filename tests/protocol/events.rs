@@ -79,7 +79,9 @@ impl State {
         let thread = self.next_thread(host);
         let id = self.hook(host, Kind::Prepare(domain), Life::Preparing);
         self.tasks[id].thread_of_daemon = thread;
-        self.tasks[id].nonce = self.hosts[host].domains[domain].defined_nonce.clone();
+        let it = &self.hosts[host].domains[domain];
+        self.tasks[id].nonce.clone_from(&it.defined_nonce);
+        self.tasks[id].resource = it.defined_resource || self.stage.resource;
         Some(())
     }
 

@@ -55,6 +55,7 @@ fn ticket_stays() {
         Mistake::TicketStays,
         Stage {
             ticket: Ticket::Time,
+            resource: true,
             ..hosts(2).budget(&[(Start, 4), (Migrate, 1), (Abort, 1)])
         },
         "I1",

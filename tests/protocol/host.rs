@@ -54,6 +54,8 @@ pub struct Domain {
     pub definitions: u32,
     /// The number that a migration left in the definition.
     pub defined_nonce: Option<String>,
+    /// The definition has a `<resource>`, as a running domain has.
+    pub defined_resource: bool,
     /// When its QEMU was started.
     pub launched: u64,
     /// The hook that libvirt waits for.
@@ -74,6 +76,7 @@ impl Domain {
             incoming: false,
             definitions: 0,
             defined_nonce: None,
+            defined_resource: false,
             launched: 0,
             hook: None,
             open: BTreeMap::new(),
@@ -186,6 +189,7 @@ impl Host {
             *domain = Domain {
                 definitions: domain.definitions,
                 defined_nonce: domain.defined_nonce.take(),
+                defined_resource: domain.defined_resource,
                 ..Domain::new()
             };
         }

@@ -97,6 +97,7 @@ impl State {
         let id = self.starts(Kind::Announce(domain), dest);
         self.tasks[id].thread_of_daemon = thread;
         self.tasks[id].nonce.clone_from(&nonce);
+        self.tasks[id].resource = true;
         self.tasks[id].offline = event.what == What::MigrateOffline;
         if event.what == What::Migrate {
             self.migrations[domain] = Some(Migration {
@@ -119,6 +120,7 @@ impl State {
             let it = self.domain(host, domain);
             it.definitions += 1;
             it.defined_nonce = nonce;
+            it.defined_resource = true;
         }
         if let Some(it) = &mut self.migrations[domain]
             && it.phase == Phase::Announcing
@@ -166,6 +168,7 @@ impl State {
                 let id = self.hook(it.dest, Kind::Prepare(domain), Life::Preparing);
                 self.tasks[id].thread_of_daemon = it.thread;
                 self.tasks[id].nonce = it.nonce;
+                self.tasks[id].resource = true;
             }
             Phase::Announced => {
                 self.tell(|_| format!("{to} d{domain}: is active already, the migration is refused"));
@@ -225,6 +228,12 @@ impl State {
             &self.migrating(&[Phase::Announced, Phase::Copying, Phase::Switching]),
             who,
         )?;
+        // By its looks a start may be a migration that died between its hooks, where definitions look like running
+        // domains, too: what `SPVIRT_TICKET=nonce` is for.
+        let between = self.migrations[domain]
+            .as_ref()
+            .is_some_and(|it| it.phase == Phase::Announced);
+        (!between || self.stage.ticket == Ticket::Nonce || !self.stage.resource).then_some(())?;
         self.tell(|_| format!("d{domain}: the migration is aborted, or its client dies"));
         self.migration_ends(domain);
         Some(())

@@ -100,8 +100,8 @@ impl Staged for Mistaken {
     fn stage(&self) -> Arc<crate::story::Stage> {
         self.call.stage()
     }
-    fn nonce(&self) -> Option<String> {
-        self.call.nonce()
+    fn marks(&self) -> (Option<String>, bool) {
+        self.call.marks()
     }
 }
 

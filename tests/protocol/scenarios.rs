@@ -10,7 +10,7 @@ use spvirt::volume::Access::{Ro, Rw};
 
 use crate::search::holds;
 use crate::story::What::{self, *};
-use crate::story::{Disk, Stage, id, name, shared};
+use crate::story::{Disk, Stage, Ticket, id, name, shared};
 
 /// Stories per scenario.
 const STORIES: u32 = 200;
@@ -49,6 +49,11 @@ impl Stage {
 
     pub fn policy(mut self, policy: Takeover) -> Self {
         self.policy = policy;
+        self
+    }
+
+    pub fn by_time(mut self) -> Self {
+        self.ticket = Ticket::Time;
         self
     }
 
@@ -134,6 +139,17 @@ scenarios! {
     b4_migration_to_itself: hosts(2).slow(), [(Start, 3), (MigrateSelf, 1), (Stop, 1)];
     b5_migration_and_a_starter_on_a_third: hosts(3).startable(&[0, 2]).slow(), [(Start, 2), (Migrate, 1), (Abort, 1)];
     b6_ticket_takeover_and_a_crash: hosts(3).startable(&[0, 2]).slow(), [(Start, 2), (Migrate, 1), (Host, 2)];
+}
+
+// The same, known by the looks of the call.
+scenarios! {
+    b1_migration_and_faults_time: hosts(2).startable(&[0]).by_time().slow(),
+        [(Start, 1), (Migrate, 1), (Abort, 1), (Stop, 1), (Split, 1), (Daemon, 2), (Reconcile, 1)];
+    b2_offline_or_failed_after_the_first_hook_time: hosts(2).by_time().slow(), [(Start, 2), (MigrateFails, 1), (MigrateOffline, 1)];
+    b3_migrate_and_start_at_the_destination_time: hosts(2).by_time().slow(), [(Start, 2), (Migrate, 1), (Abort, 1)];
+    b4_migration_to_itself_time: hosts(2).by_time().slow(), [(Start, 3), (MigrateSelf, 1), (Stop, 1)];
+    b5_migration_and_a_starter_on_a_third_time: hosts(3).startable(&[0, 2]).by_time().slow(), [(Start, 2), (Migrate, 1), (Abort, 1)];
+    b6_ticket_takeover_and_a_crash_time: hosts(3).startable(&[0, 2]).by_time().slow(), [(Start, 2), (Migrate, 1), (Host, 2)];
 }
 
 // Crashes, and claims of earlier lives.

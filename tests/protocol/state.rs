@@ -286,6 +286,7 @@ impl State {
     /// A process has done a step.
     pub fn after_step(&mut self, id: usize) {
         self.tasks[id].steps += 1;
+        self.clock += 1;
         if self.tasks[id].steps > STEPS_MAX {
             self.breaks("I6: a call goes on and on");
         }

@@ -176,6 +176,8 @@ pub struct Stage {
     pub length: Range<usize>,
     /// How a migration is known.
     pub ticket: Ticket,
+    /// Definitions have a `<resource>`, as running domains have.
+    pub resource: bool,
     /// No two jobs of a daemon are done by the same worker thread.
     pub threads_differ: bool,
     /// A seeded mistake.
@@ -201,6 +203,7 @@ impl Stage {
             menu: vec![(What::Go, 60, u32::MAX)],
             length: 1..60,
             ticket: Ticket::Nonce,
+            resource: false,
             threads_differ: false,
             mistake: None,
         }

@@ -63,6 +63,8 @@ pub struct Task {
     pub thread_of_daemon: i32,
     /// The number in the XML it reads, or writes.
     pub nonce: Option<String>,
+    /// Whether the XML has a `<resource>`.
+    pub resource: bool,
     /// The migration is an offline one.
     pub offline: bool,
     /// When it began.
@@ -98,6 +100,7 @@ impl Task {
             daemon,
             thread_of_daemon: 0,
             nonce: None,
+            resource: false,
             offline: false,
             began: now,
             until: now,

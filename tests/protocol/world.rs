@@ -117,8 +117,9 @@ impl Staged for Call {
     fn stage(&self) -> Arc<crate::story::Stage> {
         Arc::clone(&self.engine.state().stage)
     }
-    fn nonce(&self) -> Option<String> {
-        self.engine.state().tasks[self.id].nonce.clone()
+    fn marks(&self) -> (Option<String>, bool) {
+        let task = &self.engine.state().tasks[self.id];
+        (task.nonce.clone(), task.resource)
     }
 }
 
