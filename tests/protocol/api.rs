@@ -62,6 +62,7 @@ impl Call {
         serve: impl Fn(&mut State) -> Result<T, Fault>,
         waits: impl Fn(&State) -> bool,
     ) -> Answer<T> {
+        state.tasks[self.id].requests += 1;
         let address = || "sim:81".to_owned();
         let broken = || ApiError::Broken {
             address: address(),

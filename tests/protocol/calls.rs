@@ -16,7 +16,7 @@ use spvirt::world::{Stage, World};
 
 use crate::mistakes::Mistaken;
 use crate::story::uuid;
-use crate::task::Kind;
+use crate::task::{Answer, Kind};
 use crate::world::Call;
 
 /// What `spvirt reconcile` needs beside a [`World`].
@@ -31,35 +31,35 @@ pub trait Reconciles: World {
     fn fresh(&self);
 }
 
-/// Runs a call to its end; whether it exits with 0.
-pub fn run(call: Call, kind: Kind) -> bool {
+/// Runs a call to its end. Only `prepare` may refuse.
+pub fn run(call: Call, kind: Kind) -> Answer {
     match call.stage().mistake {
         None => ends(&call, kind),
         Some(mistake) => ends(&Mistaken::new(call, mistake), kind),
     }
 }
 
-fn ends<W: Reconciles + Staged>(world: &W, kind: Kind) -> bool {
+fn ends<W: Reconciles + Staged>(world: &W, kind: Kind) -> Answer {
     match kind {
         Kind::Prepare(domain) => prepare(world, domain),
         Kind::Announce(domain) => {
             let _ = about(world, domain, |subject| ticket::leave(world, subject));
-            true
+            Ok(())
         }
         Kind::Release(domain) => {
             world.enter(Stage::Release);
             let _ = release(world, domain);
-            true
+            Ok(())
         }
         Kind::Reconnect(domain) => {
             world.enter(Stage::Release);
             let wants = world.stage().wants(domain);
             let _ = adopt::adopt(world, &uuid(domain), &format!("d{domain}"), &wants);
-            true
+            Ok(())
         }
         Kind::Reconcile => {
             reconcile(world);
-            true
+            Ok(())
         }
     }
 }
@@ -83,7 +83,7 @@ fn about<W: Staged, T>(world: &W, domain: usize, what: impl FnOnce(&Subject) -> 
     })
 }
 
-fn prepare<W: World + Staged>(world: &W, domain: usize) -> bool {
+fn prepare<W: World + Staged>(world: &W, domain: usize) -> Answer {
     let stage = world.stage();
     world.enter(Stage::Work);
     about(world, domain, |subject| {
@@ -91,7 +91,7 @@ fn prepare<W: World + Staged>(world: &W, domain: usize) -> bool {
             subject: *subject,
             policy: stage.policy,
         };
-        acquire(world, &start, stage.wants(domain)).is_ok()
+        acquire(world, &start, stage.wants(domain)).map_err(|why| why.to_string())
     })
 }
 

@@ -7,7 +7,7 @@ use spvirt::volume::VolumeRef;
 
 use crate::host::{Domain, Life, Open};
 use crate::state::State;
-use crate::task::Kind;
+use crate::task::{Answer, Kind};
 
 impl State {
     /// A domain on a host.
@@ -28,22 +28,24 @@ impl State {
         id
     }
 
-    /// A process has ended, by itself (`Some`, with whether it succeeded) or not.
-    pub fn finished(&mut self, id: usize, done: Option<bool>) {
+    /// A process has ended, by itself (`Some`, with its refusal if it has one) or not.
+    pub fn finished(&mut self, id: usize, answer: Option<Answer>) {
         let (kind, host) = (self.tasks[id].kind, self.tasks[id].host);
+        let done = answer.as_ref().map(Result::is_ok);
         self.tasks[id].alive = false;
         self.locks.retain(|_, holder| *holder != id);
         if self.broken.is_some() {
             return;
         }
         self.tell(|state| {
-            let how = match done {
-                Some(true) => "exit 0",
-                Some(false) => "exit 1",
+            let how = match &answer {
+                Some(Ok(())) => "exit 0",
+                Some(Err(why)) => why,
                 None => "is dead",
             };
             format!("{}: {how}", state.called(id))
         });
+        self.tasks[id].answer = answer;
         let Some(domain) = kind.domain() else {
             return;
         };

@@ -30,6 +30,7 @@ mod mistakes;
 mod scenarios;
 mod search;
 mod state;
+mod steps;
 mod story;
 mod task;
 mod world;

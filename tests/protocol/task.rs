@@ -39,6 +39,9 @@ impl Kind {
     }
 }
 
+/// How a process ends: well, or with a refusal.
+pub type Answer = Result<(), String>;
+
 /// What it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waits {
@@ -79,6 +82,10 @@ pub struct Task {
     pub waits: Waits,
     /// Its thread, once it has one.
     pub thread: Option<Thread>,
+    /// How it ended.
+    pub answer: Option<Answer>,
+    /// Requests so far.
+    pub requests: u32,
     /// Steps so far.
     pub steps: u32,
     /// What is wrong with its next request.
@@ -108,6 +115,8 @@ impl Task {
             killed: false,
             waits: Waits::Ready,
             thread: None,
+            answer: None,
+            requests: 0,
             steps: 0,
             trouble: None,
             request: None,
