@@ -14,6 +14,7 @@ use crate::down;
 use crate::execute::carry_out;
 use crate::explain;
 use crate::journal;
+use crate::neighbours;
 use crate::plan::{self, Arrival, Device, History, Step};
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
@@ -170,30 +171,9 @@ pub(crate) fn staked<W: World>(
     let earlier = release::with_ids(world, earlier.into_iter().collect()).pop();
     let (volumes, items) = plan::stake(wants, links, &others, earlier, world.me());
     for (want, held) in wants.iter().zip(&volumes) {
-        refuse_if_used_here(world, want, &Identity::of(held), &others)?;
+        neighbours::refuse_if_used_here(world, want, &Identity::of(held), &others)?;
     }
     Ok((volumes, items))
-}
-
-fn refuse_if_used_here<W: World>(
-    world: &W,
-    want: &Want,
-    identity: &Identity,
-    others: &[Entry],
-) -> Result<(), Refusal> {
-    for other in others
-        .iter()
-        .filter(|other| other.names(identity) && !plan::may_share(want, other, identity))
-    {
-        if let Some(proof) = world.proof_of_life(other, identity) {
-            return Err(Refusal::UsedHere {
-                volume: want.used.clone(),
-                domain: other.domain().to_owned(),
-                proof,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// The attach and everything it takes until it may be called one. `claim` always says what this call may have
@@ -223,6 +203,10 @@ fn attach<W: World>(
         match plan::next(wants, world.me(), &listing, arrival, &history) {
             Step::Settle(ids) => {
                 settle(world, wants, claim, &ids)?;
+                if neighbours::wait_for_readers(world, wants, claim)? {
+                    listing = look(world, wants, &mut claim.volumes)?;
+                    continue;
+                }
                 match devices(world, wants) {
                     Ok(()) => return Ok(()),
                     Err(refusal) if history.rounds > 0 => return Err(refusal),
@@ -324,7 +308,7 @@ fn settle<W: World>(world: &W, wants: &[Want], claim: &mut Claim, ids: &[GlobalI
     let _claims = world.lock(&Lock::Claims)?;
     let others = release::others(world, &claim.uuid)?;
     for (want, held) in wants.iter().zip(&claim.volumes) {
-        refuse_if_used_here(world, want, &Identity::of(held), &others)?;
+        neighbours::refuse_if_used_here(world, want, &Identity::of(held), &others)?;
     }
     release::take_lowered(world, claim)?;
     claim.phase = Phase::Live;
@@ -341,6 +325,7 @@ fn unattached<W: World>(
 ) -> Result<Vec<Reassign>, Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
     release::take_lowered(world, claim)?;
+    let others = release::others(world, &claim.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
     let mut items = Vec::new();
@@ -349,9 +334,11 @@ fn unattached<W: World>(
             if link.is_none() {
                 held.before = None;
             }
-            items.push(plan::attach(want, held, link.as_ref(), &[], world.me()));
+            items.push(plan::attach(want, held, link.as_ref(), &others, world.me()));
         }
     }
+    // Who comes meanwhile must wait for what is asked now.
+    claim.phase = Phase::Acquiring;
     world.save(claim)?;
     Ok(items)
 }

@@ -172,6 +172,10 @@ impl World for Host<'_> {
             .map_err(at("reading", &path))
     }
 
+    fn is_worked_on(&self, uuid: &DomainUuid) -> bool {
+        lock::is_held(Path::new(lock::DIR), &Lock::Domain(uuid.clone()))
+    }
+
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {
         if let Some(pid) = sys::qemu_of(entry.uuid().as_str()) {
             return Some(format!("QEMU process {pid}"));
@@ -182,8 +186,7 @@ impl World for Host<'_> {
         if claim.boot != self.boot {
             return None;
         }
-        let busy = claim.phase != Phase::Releasing
-            && lock::is_held(Path::new(lock::DIR), &Lock::Domain(claim.uuid.clone()));
+        let busy = claim.phase != Phase::Releasing && self.is_worked_on(&claim.uuid);
         if busy || is_launching(claim) {
             return Some("it is being started".to_owned());
         }

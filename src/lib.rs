@@ -23,6 +23,7 @@ pub mod health;
 pub mod hook;
 pub mod host;
 pub mod journal;
+pub mod neighbours;
 pub mod persist;
 pub mod plan;
 pub mod policy;

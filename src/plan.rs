@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::api::{Attachment, Listing, Object, Reassign};
-use crate::claim::{Entry, Held, Identity};
+use crate::claim::{Claim, Entry, Held, Identity, Phase};
 use crate::config::Takeover;
 use crate::policy::Want;
 use crate::refusal::{Holders, Refusal, Use};
@@ -362,6 +362,14 @@ pub fn may_share(want: &Want, other: &Entry, identity: &Identity) -> bool {
     other.held(identity).is_some_and(|held| {
         want.shareable && held.shareable || want.access == Access::Ro && held.access == Access::Ro
     })
+}
+
+/// Whether the domain of a neighbour's claim may still ask for less of a volume than a writer needs.
+#[must_use]
+pub fn may_lower(other: &Entry, identity: &Identity) -> bool {
+    let attaching = |claim: &Claim| claim.phase == Phase::Acquiring;
+    matches!(other, Entry::Claim(claim) if attaching(claim))
+        && other.held(identity).is_some_and(|held| held.access == Access::Ro)
 }
 
 /// What a device link shows of a volume that is attached.
