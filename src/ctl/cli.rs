@@ -58,6 +58,20 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_knows_every_verb_and_option() {
+        let manual = include_str!("../../packaging/man/spvirt.1").replace("\\-", "-");
+        let cli = Cli::command();
+        for verb in cli.get_subcommands() {
+            let name = verb.get_name();
+            assert!(manual.contains(&format!("\n.B {name}\n")), "{name}");
+            let options = verb.get_arguments().filter_map(clap::Arg::get_long);
+            for option in options.chain(cli.get_arguments().filter_map(clap::Arg::get_long)) {
+                assert!(manual.contains(&format!("--{option}")), "{name} --{option}");
+            }
+        }
+    }
+
+    #[test]
     fn help_fits_80_columns() {
         let mut all = Cli::command();
         all.build();

@@ -26,8 +26,9 @@ mod sources;
 mod stage;
 mod stops;
 mod verbs;
+mod verbs_adopt;
 mod verbs_force;
-mod verbs_upkeep;
+mod verbs_reconcile;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     let suite = journal::cases(suite);
     let suite = verbs::cases(suite);
     let suite = verbs_force::cases(suite);
-    let suite = verbs_upkeep::cases(suite);
+    let suite = verbs_reconcile::cases(suite);
+    let suite = verbs_adopt::cases(suite);
     suite.run()
 }

@@ -41,6 +41,15 @@ impl Stage {
     }
 }
 
+/// How the list of attachments calls a volume.
+pub fn listed(stage: &Stage, volume: &str) -> String {
+    if stage.switched("attachment-names", "gid") {
+        format!("~{}", stage.cluster.global_id(volume))
+    } else {
+        volume.to_owned()
+    }
+}
+
 /// The requests of a plan.
 pub fn planned(report: &Value) -> Vec<Vec<Value>> {
     let steps = report["plan"].as_array().cloned().unwrap_or_default();
@@ -348,7 +357,13 @@ fn list(stage: &mut Stage) {
         .join(" ")
     };
     let lines: Vec<_> = rows.as_array().unwrap().iter().map(brief).collect();
-    assert_eq!(lines, ["listed listed live rw no", "- hand by hand ro -"]);
+    assert_eq!(
+        lines,
+        [
+            "listed listed live rw no".to_owned(),
+            format!("- {} by hand ro -", listed(stage, "hand"))
+        ]
+    );
     // Its QEMU is gone, and somebody else has the device open.
     let host = &stage.host;
     let hold = "exec 3<>/dev/storpool/listed; exec tail -f /dev/null";
