@@ -34,6 +34,7 @@
     clippy::missing_panics_doc
 )]
 
+mod caller;
 mod cluster;
 mod command;
 mod daemons;
@@ -52,9 +53,11 @@ mod prerequisites;
 pub mod process;
 mod simulator;
 mod suite;
+mod tracer;
 mod userfaultfd;
 pub mod wait;
 
+pub use caller::{Call, Caller, Ended, Life, Start};
 pub use cluster::{Binaries, Cluster, binary};
 pub use command::{Output, Running, domain_starts};
 pub use domain::Domain;
@@ -64,7 +67,9 @@ pub use guest::Guest;
 pub use host::Host;
 pub use leftovers::{assert_no_leftovers, left_of, leftovers};
 pub use nix::sys::signal::Signal;
+pub use nix::sys::stat::{major, minor};
 pub use numbers::Numbers;
 pub use simulator::{Attachment, Request, Simulator};
 pub use suite::Suite;
+pub use tracer::{Moment, Syscall, Trace};
 pub use userfaultfd::{PostCopyAllowed, post_copy_allowed};

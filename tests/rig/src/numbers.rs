@@ -88,7 +88,7 @@ impl Numbers {
         loop {
             match lseek(self.file.as_fd(), end, Whence::SeekData) {
                 Ok(data) => {
-                    end = lseek(self.file.as_fd(), data, Whence::SeekHole).expect("a hole at the end")
+                    end = lseek(self.file.as_fd(), data, Whence::SeekHole).expect("a hole at the end");
                 }
                 Err(Errno::ENXIO) => return u64::try_from(end).expect("an offset") / SECTOR,
                 Err(e) => panic!("the volume's file: {e}"),
