@@ -61,6 +61,12 @@ impl<'a> Host<'a> {
         self.api.requests()
     }
 
+    /// As [`World::attachments`], and everything that `client` has: one request for both.
+    pub fn attachments_of(&self, volumes: &[VolumeRef], client: ClientId) -> Result<Listing, ApiError> {
+        self.api
+            .attachments_of(volumes, client, self.me(), self.until.get())
+    }
+
     /// Takes a lock if nobody holds it.
     pub fn try_lock(&self, lock: &Lock) -> Result<Guard, LockError> {
         lock::take(Path::new(lock::DIR), lock, Instant::now())

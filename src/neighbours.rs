@@ -10,21 +10,11 @@ use crate::plan;
 use crate::policy::Want;
 use crate::refusal::Refusal;
 use crate::release;
-use crate::volume::{Access, DomainUuid};
+use crate::volume::Access;
 use crate::world::World;
 
 /// Between two looks at a neighbour that is attaching.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// The claims of other domains, each volume with its global id if a link on this host tells it.
-pub fn others<W: World>(world: &W, uuid: &DomainUuid) -> Result<Vec<Entry>, Refusal> {
-    let others = world
-        .claims()?
-        .into_iter()
-        .filter(|entry| entry.uuid() != uuid)
-        .collect();
-    Ok(release::with_ids(world, others))
-}
 
 /// Refuses what another living domain of this host uses, if they may not share it.
 pub fn refuse_if_used_here<W: World>(
@@ -59,7 +49,7 @@ pub fn wait_for_readers<W: World>(world: &W, wants: &[Want], claim: &Claim) -> R
         .collect();
     let mut waited = false;
     loop {
-        let others = others(world, &claim.uuid)?;
+        let others = release::others(world, &claim.uuid)?;
         let lowers = |entry: &&Entry| written.iter().any(|identity| plan::may_lower(entry, identity));
         let mut readers = others.iter().filter(lowers);
         if !readers.any(|entry| world.is_worked_on(entry.uuid())) {

@@ -14,7 +14,7 @@ use crate::api::{Attachment, Listing, Object, Reassign};
 use crate::claim::{Claim, Entry, Held, Identity, Phase};
 use crate::config::Takeover;
 use crate::policy::Want;
-use crate::refusal::{Refusal, Use};
+use crate::refusal::{Holders, Refusal, Use};
 use crate::volume::{Access, ClientId, GlobalId, VolumeRef};
 use crate::world::Link;
 
@@ -93,7 +93,7 @@ pub fn next(wants: &[Want], me: ClientId, listing: &Listing, arrival: Arrival, h
     let Some((want, holders)) = contested.first() else {
         return uncontested(wants, listing, me, missing, history.rounds);
     };
-    let (volume, holders) = (want.used.clone(), holders.clone());
+    let (volume, holders) = (want.used.clone(), Holders::from(holders.clone()));
     let everyone: BTreeSet<ClientId> = contested.iter().flat_map(|(_, rivals)| rivals).copied().collect();
     let Arrival::Start(policy) = arrival else {
         return beside_the_source(wants, listing, me, &missing, volume, &everyone);
@@ -148,7 +148,7 @@ fn beside_the_source(
     everyone: &BTreeSet<ClientId>,
 ) -> Step {
     if everyone.len() > 1 {
-        let holders = everyone.iter().copied().collect();
+        let holders = Holders::from(everyone.iter().copied().collect::<Vec<_>>());
         return Step::Refuse(Refusal::NotOneSource { volume, holders });
     }
     match missing.first().and_then(|i| wants.get(*i)) {
@@ -283,6 +283,25 @@ pub fn ids(wants: &[Want], me: ClientId, listing: &Listing) -> Vec<Option<Global
         .iter()
         .map(|want| Of::new(want, listing, me).id().or_else(|| want.global_id.clone()))
         .collect()
+}
+
+/// What a start writes into its claim and asks for first: a record and an item for each want. `others` are the claims
+/// of other domains, `earlier` is what an earlier run of this one left.
+#[must_use]
+pub fn stake(
+    wants: &[Want],
+    links: &[Option<Link>],
+    others: &[Entry],
+    earlier: Option<Entry>,
+    me: ClientId,
+) -> (Vec<Held>, Vec<Reassign>) {
+    let remembered: Vec<_> = others.iter().cloned().chain(earlier).collect();
+    let each = wants.iter().zip(links).map(|(want, link)| {
+        let held = held(want, link.as_ref(), &remembered);
+        let item = attach(want, &held, link.as_ref(), others, me);
+        (held, item)
+    });
+    each.unzip()
 }
 
 /// The record of a want in a new claim: what was attached before any of us came is the lowest of what the link

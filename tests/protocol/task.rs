@@ -55,6 +55,7 @@ pub enum Waits {
 
 /// A process.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // independent facts of the model, not a state
 pub struct Task {
     /// What it is.
     pub kind: Kind,
