@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 
 # How many domains virsh must have started in one run of the suite on real libvirt.
 E2E_STARTS ?= 165
+# The same for the suite on live migration.
+MIGRATION_STARTS ?= 30
 # What StorPool's documents leave open is a switch of the simulator. The suite runs twice: as the simulator is, and
 # with the other answers.
 E2E_SWITCHES ?= detach-absent=error batch=prefix attach-timeout-reply=error down-client-recorded=no down-detach=busy \
@@ -56,7 +58,7 @@ test: setup ## Set up and run everything: what CI runs
 # All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
 # at most three times: checked, built for the tests (which later stages find ready), and checked without the helper's.
 .PHONY: stages
-stages: check unit conformance conformance-config rig e2e e2e-contrary demo-runs deny
+stages: check unit conformance conformance-config rig e2e e2e-contrary migration migration-contrary demo-runs deny
 
 .PHONY: check
 check: format lints hook-alone documentation ## Format, lints, documentation, and the hook where no libvirt-dev is
@@ -75,7 +77,7 @@ documentation:
 unit: ## Unit and property tests, the scanner on real documents, the simulator with its loop devices
 	@$(STAGE) "building the programs" 20m cargo build --quiet --locked --workspace
 	@$(STAGE) "building the tests" 20m cargo test --quiet --locked --workspace --no-run
-	@$(STAGE) "unit, property and simulator tests" 10m cargo test --quiet --locked --workspace --exclude spvirt-rig --no-fail-fast
+	@$(STAGE) "unit, property and simulator tests" 10m cargo test --quiet --locked --workspace --no-fail-fast
 
 .PHONY: conformance
 conformance: ## StorPool's own Python clients, unmodified, against the simulator
@@ -101,6 +103,15 @@ e2e: ## The hook under real libvirt
 .PHONY: e2e-contrary
 e2e-contrary: ## The same, with the other answers to what StorPool's documents leave open
 	@SPVIRT_E2E_SWITCHES="$(E2E_SWITCHES)" $(STAGE) "real libvirt, contrary switches" 15m tests/starts-at-least $(E2E_STARTS) cargo test --quiet --locked --workspace --test e2e
+
+.PHONY: migration
+migration: ## Live migration between two real libvirts: every kind, every failure, the splits
+	@$(STAGE) "live migration" 15m tests/starts-at-least $(MIGRATION_STARTS) cargo test --quiet --locked --workspace --test migration
+
+# Only what ends well: what StorPool answers does not matter to how libvirt fails.
+.PHONY: migration-contrary
+migration-contrary: ## Every kind of migration with the other answers
+	@SPVIRT_E2E_SWITCHES="$(E2E_SWITCHES)" $(STAGE) "live migration, contrary switches" 8m cargo test --quiet --locked --workspace --test migration -- migrate:
 
 .PHONY: demo-runs
 demo-runs: build

@@ -172,9 +172,13 @@ fn ten_times(pair: &mut Pair) {
     for _ in 0..10 {
         for (from, to) in [(pair.a(), &pair.b), (&pair.b, pair.a())] {
             let _ = pair.migrate(&traveller, from, &["--live"]).wait(WHOLE).ok();
-            pair.runs_on(&traveller, to);
+            pair.holds(to, &["commuter rw"]);
+            pair.holds(from, &[]);
+            pair.tidy();
+            pair.writes(&traveller, 1);
         }
     }
+    pair.runs_on(&traveller, pair.a());
     pair.ends(&traveller, pair.a(), "commuter");
 }
 
