@@ -160,7 +160,9 @@ fn to_itself(pair: &mut Pair) {
         pair.writes(&traveller, 1);
     }
     // What was announced and never came counts for nobody.
+    assert_ne!(pair.tickets(pair.a()), "");
     let _ = pair.a().virsh(&["destroy", "narcissus"]).ok();
+    assert_eq!(pair.tickets(pair.a()), "", "a stop drops it");
     let _ = pair.a().virsh(&["start", "narcissus"]).ok();
     pair.one_claim(pair.a(), "narcissus", "live");
     pair.tidy();
