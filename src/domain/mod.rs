@@ -6,11 +6,16 @@
 //! Pure. [`scan`] has three outcomes for its caller: understood; not understood, and the bytes do not
 //! [mention StorPool](mentions_storpool); not understood, and they may name a volume.
 
+mod attributes;
+pub mod edit;
+mod outline;
 mod scan;
 mod tokens;
 
 use std::ops::Range;
 
+pub use attributes::Written;
+pub use outline::{Element, Outline, Style};
 pub use scan::scan;
 
 use crate::volume::{Access, DomainUuid, PathMeaning, path_meaning};
