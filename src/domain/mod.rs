@@ -6,17 +6,18 @@
 //! Pure. [`scan`] has three outcomes for its caller: understood; not understood, and the bytes do not
 //! [mention StorPool](mentions_storpool); not understood, and they may name a volume.
 
-mod attributes;
 pub mod edit;
+mod namespaces;
 mod outline;
 mod scan;
+mod tag;
 mod tokens;
 
 use std::ops::Range;
 
-pub use attributes::Written;
 pub use outline::{Element, Outline, Style};
 pub use scan::scan;
+pub use tag::Written;
 
 use crate::volume::{Access, DomainUuid, PathMeaning, path_meaning};
 
