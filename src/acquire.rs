@@ -10,12 +10,14 @@ use crate::api::{ApiError, Clients, Listing, Object, Reassign};
 use crate::claim::lock::Lock;
 use crate::claim::{Claim, Entry, Identity, Phase};
 use crate::config::Takeover;
+use crate::execute::carry_out;
 use crate::explain;
 use crate::journal;
-use crate::plan::{self, Device, History, Step};
+use crate::plan::{self, Arrival, Device, History, Step};
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
 use crate::release::{self, Left};
+use crate::ticket;
 use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
 use crate::world::{Stage, World};
 
@@ -33,8 +35,10 @@ pub struct Start<'a> {
     pub uuid: &'a DomainUuid,
     /// Its name.
     pub domain: &'a str,
-    /// What to do about other holders.
+    /// What to do about other holders, if it does not migrate in.
     pub policy: Takeover,
+    /// The number of a migration that its XML carries.
+    pub nonce: Option<&'a str>,
 }
 
 /// Attaches `wants` for the domain. On `Ok` they are attached here, nobody else writes to them, their devices
@@ -45,13 +49,18 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     if world.orphaned() {
         return Err(Refusal::Orphaned);
     }
+    let arrival = if ticket::take(world, start.uuid, start.domain, start.nonce) {
+        Arrival::Migration
+    } else {
+        Arrival::Start(start.policy)
+    };
     let unsure = finish_earlier_run(world, start.uuid)?;
     let mut wants = identified(world, wants)?;
     if wants.is_empty() {
         return Ok(());
     }
     let (mut claim, items) = stake(world, start, &wants, unsure)?;
-    let Err(refusal) = attach(world, start.policy, &mut wants, &mut claim, &items) else {
+    let Err(refusal) = attach(world, arrival, &mut wants, &mut claim, &items) else {
         for access in [Access::Rw, Access::Ro] {
             let attached = claim.volumes.iter().filter(|held| held.access == access);
             journal::volumes(&format!("attached {access}"), attached.map(|held| &held.volume));
@@ -180,7 +189,7 @@ fn refuse_if_used_here<W: World>(
 /// attached, also when it returns an error.
 fn attach<W: World>(
     world: &W,
-    policy: Takeover,
+    arrival: Arrival,
     wants: &mut [Want],
     claim: &mut Claim,
     items: &[Reassign],
@@ -200,7 +209,7 @@ fn attach<W: World>(
     }
     let mut history = History::default();
     loop {
-        match plan::next(wants, world.me(), &listing, policy, &history) {
+        match plan::next(wants, world.me(), &listing, arrival, &history) {
             Step::Settle(ids) => {
                 settle(world, wants, claim, &ids)?;
                 match devices(world, wants) {
@@ -243,7 +252,7 @@ fn attach<W: World>(
 
 /// Sends a change. One that times out may be applied even after the next look, which the claim remembers.
 fn ask<W: World>(world: &W, claim: &mut Claim, items: &[Reassign]) -> Result<(), ApiError> {
-    let answer = world.reassign(items);
+    let answer = carry_out(world, items);
     claim.unsure |= answer.as_ref().is_err_and(ApiError::may_come_later);
     answer
 }

@@ -21,11 +21,13 @@ pub struct Event {
     pub task: Task,
 }
 
-/// The four things a hook call can ask of us.
+/// What a hook call can ask of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// `prepare begin`: attach the domain's volumes. The only call that may refuse.
     Acquire,
+    /// `migrate begin`: the domain comes here, running, in a moment; the `prepare` that follows does not say so.
+    Announce,
     /// `release end`: let go of what the claim says.
     Release,
     /// `reconnect begin`, `attach begin`: a domain runs already; make sure a claim says so.
@@ -47,6 +49,7 @@ impl Event {
         let moment = args.next().unwrap_or_default();
         let task = match (operation.as_str(), moment.as_str()) {
             ("prepare", "begin") => Task::Acquire,
+            ("migrate", "begin") => Task::Announce,
             ("release", "end") => Task::Release,
             ("reconnect" | "attach", "begin") => Task::Adopt,
             _ => Task::Nothing,
@@ -87,7 +90,7 @@ mod tests {
             ("started", "begin", Task::Nothing),
             ("stopped", "end", Task::Nothing),
             ("release", "end", Task::Release),
-            ("migrate", "begin", Task::Nothing),
+            ("migrate", "begin", Task::Announce),
             ("restore", "begin", Task::Nothing),
             ("reconnect", "begin", Task::Adopt),
             ("attach", "begin", Task::Adopt),

@@ -6,6 +6,8 @@
 //! A domain without StorPool volumes leaves it after a look at its XML: no configuration is read, no socket
 //! opened, no file written, so nothing of ours that is broken can keep it from starting.
 
+mod input;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -19,7 +21,7 @@ use crate::claim::lock::Lock;
 use crate::claim::store::{self, Store};
 use crate::config::{self, Config, ConfigError, Files, Settings};
 use crate::deadline::{Deadline, left};
-use crate::domain::{self, Domain, Kind};
+use crate::domain::{Domain, Kind};
 use crate::event::{Event, Task};
 use crate::host::Host;
 use crate::policy::{self, Want};
@@ -27,162 +29,84 @@ use crate::refusal::Refusal;
 use crate::release::{self, Left};
 use crate::volume::{DomainUuid, PathMeaning};
 use crate::world::{Stage, World as _};
-use crate::{adopt, device, journal, report, sys};
+use crate::{adopt, device, journal, report, sys, ticket};
 
-/// Longest XML that is read. libvirt's own limit for one message is smaller.
-const XML_MAX: u64 = 16 << 20;
+pub use input::Input;
 
 /// What the process does at its end.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Exit code: 0 or 1.
     pub code: u8,
+    /// What libvirt is to read instead of the XML it sent; empty for "unchanged".
+    pub output: Vec<u8>,
     /// A line for stderr.
     pub message: Option<String>,
 }
 
-/// The domain's XML as libvirt sent it.
-#[derive(Debug)]
-pub struct Input {
-    bytes: Vec<u8>,
-    too_long: bool,
-    /// What comes after `bytes` in too long a document speaks of StorPool.
-    rest_mentions_storpool: bool,
-}
-
-/// What a call does between its input and its outcome. [`line()`] is the real one; tests have worse ones.
-pub type Line = fn(&Event, &Input) -> Result<(), Refusal>;
+/// What a call does between its input and its output. [`line()`] is the real one; tests have worse ones.
+pub type Line = fn(&Event, &Input) -> Result<Vec<u8>, Refusal>;
 
 /// Runs a call. Whatever happens inside, a panic included, only `prepare` of a domain that speaks of StorPool
 /// can end with anything but exit code 0: a failing `reconnect` would kill the running guest.
 pub fn run(args: impl IntoIterator<Item = OsString>, stdin: impl Read, line: Line) -> Outcome {
     let event = Event::from_args(args);
     if event.task == Task::Nothing {
-        return Outcome {
-            code: 0,
-            message: None,
-        };
+        return Outcome::default();
     }
     let input = Input::read(stdin);
     std::panic::set_hook(Box::new(|panic| log::error!("internal error: {panic}")));
     let result = catch_unwind(AssertUnwindSafe(|| line(&event, &input)));
     let why = match result {
-        Ok(Ok(())) => {
+        Ok(Ok(output)) => {
             return Outcome {
-                code: 0,
-                message: None,
+                output,
+                ..Outcome::default()
             };
         }
         Ok(Err(refusal)) => refusal.to_string(),
-        Err(_) if !input.mentions_storpool() => {
-            return Outcome {
-                code: 0,
-                message: None,
-            };
-        }
+        Err(_) if !input.mentions_storpool() => return Outcome::default(),
         Err(_) => "internal error, please report it with the journal of this moment".to_owned(),
     };
     if !event.may_refuse() {
-        return Outcome {
-            code: 0,
-            message: None,
-        };
+        return Outcome::default();
     }
     log::error!("refused: {why}");
     Outcome {
         code: 1,
         message: Some(report::line(&sys::host_name(), &event.domain, &why)),
+        ..Outcome::default()
     }
 }
 
-impl Input {
-    /// Reads to the end. Of what is too long only whether it speaks of StorPool is kept. An unreadable stdin is
-    /// an empty one.
-    fn read(mut stdin: impl Read) -> Self {
-        let mut bytes = Vec::new();
-        let complete = (&mut stdin).take(XML_MAX).read_to_end(&mut bytes);
-        let mut rest_mentions_storpool = false;
-        let mut tail = bytes.iter().rev().take(16).rev().copied().collect::<Vec<_>>();
-        let mut too_long = false;
-        let mut chunk = vec![
-            0;
-            if bytes.len() as u64 == XML_MAX && complete.is_ok() {
-                1 << 16
-            } else {
-                0
-            }
-        ];
-        while !chunk.is_empty()
-            && let Ok(count @ 1..) = stdin.read(&mut chunk)
-        {
-            too_long = true;
-            tail.extend(chunk.iter().take(count));
-            rest_mentions_storpool |= domain::mentions_storpool(&tail);
-            tail.drain(..tail.len().saturating_sub(16));
-        }
-        Self {
-            bytes,
-            too_long,
-            rest_mentions_storpool,
-        }
-    }
-
-    /// The UUID of a domain that cannot have StorPool volumes, whatever a scan would find.
-    fn plainly_foreign(&self) -> Option<DomainUuid> {
-        (!self.too_long)
-            .then(|| domain::plainly_foreign(&self.bytes))
-            .flatten()
-    }
-
-    /// Whether it speaks of StorPool. Asked only of what is not understood: nearly no call pays for the search.
-    fn mentions_storpool(&self) -> bool {
-        self.rest_mentions_storpool || domain::mentions_storpool(&self.bytes)
-    }
-
-    /// The domain, or why it is not understood.
-    fn domain(&self) -> Result<(Domain, DomainUuid), String> {
-        if self.too_long {
-            return Err(format!("it is longer than {} MiB", XML_MAX >> 20));
-        }
-        let domain = domain::scan(&self.bytes).map_err(|error| {
-            let (line, column) = error.line_column(&self.bytes);
-            format!("line {line}, column {column}: {}", error.reason)
-        })?;
-        let uuid = domain.uuid.clone().ok_or_else(|| "it has no UUID".to_owned())?;
-        Ok((domain, uuid))
-    }
-}
-
-/// The line every call follows.
-pub fn line(event: &Event, input: &Input) -> Result<(), Refusal> {
+/// The line every call follows. Returns what goes to stdout.
+pub fn line(event: &Event, input: &Input) -> Result<Vec<u8>, Refusal> {
     let began = Instant::now();
     let store = Store::new(PathBuf::from(store::DIR));
+    let nothing = Vec::new();
     if let Some(uuid) = input.plainly_foreign()
         && !store.path(&uuid).exists()
     {
-        return Ok(());
+        return Ok(nothing);
     }
     match (event.task, input.domain()) {
-        (Task::Acquire, Ok((domain, uuid))) => prepare(event, &domain, &uuid, &store, began),
-        (Task::Acquire, Err(why)) if input.mentions_storpool() => Err(Refusal::NotUnderstood { why }),
+        (Task::Acquire, Ok((domain, uuid))) => prepare(event, &domain, &uuid, &store, began)?,
+        (Task::Acquire, Err(why)) if input.mentions_storpool() => return Err(Refusal::NotUnderstood { why }),
+        (Task::Announce, Ok((domain, uuid))) => return Ok(announce(event, input, &domain, &uuid, began)),
         (Task::Release, Ok((_, uuid))) => {
             if store.path(&uuid).exists() {
                 release(event, &uuid, began);
             }
-            Ok(())
         }
         (Task::Release, Err(_)) => {
             if let Some(uuid) = only_claim_of(&store, &event.domain) {
                 release(event, &uuid, began);
             }
-            Ok(())
         }
-        (Task::Adopt, Ok((domain, uuid))) => {
-            reconnect(event, &domain, &uuid, began);
-            Ok(())
-        }
-        (Task::Acquire | Task::Adopt, Err(_)) | (Task::Nothing, _) => Ok(()),
+        (Task::Adopt, Ok((domain, uuid))) => reconnect(event, &domain, &uuid, began),
+        (Task::Acquire | Task::Announce | Task::Adopt, Err(_)) | (Task::Nothing, _) => {}
     }
+    Ok(nothing)
 }
 
 /// `prepare begin`.
@@ -193,10 +117,7 @@ fn prepare(
     store: &Store,
     began: Instant,
 ) -> Result<(), Refusal> {
-    let names_volumes = domain
-        .sources
-        .iter()
-        .any(|source| matches!(source.meaning(), PathMeaning::Volume(_)));
+    let names_volumes = names_volumes(domain);
     let has_claim = store.path(uuid).exists();
     if !names_volumes && !has_claim && may_be_links(domain).next().is_none() {
         return Ok(());
@@ -233,10 +154,44 @@ fn prepare(
         uuid,
         domain: &domain.name,
         policy: policy::takeover(domain, &config.spvirt)?,
+        nonce: domain.settings.nonce.as_deref(),
     };
     let result = acquire::acquire(&host, &start, wants);
     summarise(event, &host, began, result.is_ok());
     result
+}
+
+/// `migrate begin`, on the destination: the ticket by which the `prepare` that follows knows its migration. Never
+/// fails: without a ticket the migration is refused by `prepare`, with a reason.
+fn announce(event: &Event, input: &Input, domain: &Domain, uuid: &DomainUuid, began: Instant) -> Vec<u8> {
+    if !names_volumes(domain) && may_be_links(domain).next().is_none() {
+        return Vec::new();
+    }
+    journal::open(event, Some(uuid));
+    let output = configuration().map_err(Refusal::from).and_then(|config| {
+        if !policy::is_ours(domain, &config.spvirt)? || wanted(domain, &config)?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deadline = Deadline::new(began, config.spvirt.deadline);
+        watch(event, deadline);
+        let host = Host::new(&config, sys::parent(), deadline)?;
+        let (nonce, output) = match config.spvirt.ticket {
+            config::Ticket::Time => (None, Vec::new()),
+            config::Ticket::Nonce => {
+                let nonce = sys::random_id()?;
+                let output = input
+                    .with_nonce(&nonce)
+                    .map_err(|why| Refusal::NotUnderstood { why })?;
+                (Some(nonce), output)
+            }
+        };
+        ticket::leave(&host, uuid, &domain.name, nonce)?;
+        Ok(output)
+    });
+    output.unwrap_or_else(|why| {
+        log::error!("no ticket for this migration: {why}");
+        Vec::new()
+    })
 }
 
 /// `release end`. Nothing here is libvirt's to know: what is left is in the claim, and in the log.
@@ -269,6 +224,8 @@ fn release_locked(host: &Host, uuid: &DomainUuid) -> Result<(), Left> {
     if host.orphaned() {
         return Ok(());
     }
+    // Of a migration to this host that never came: what starts next is something else.
+    ticket::drop(host, uuid);
     match host.claim(uuid)? {
         Some(Entry::Claim(claim)) => release::let_go(host, release::found(claim)),
         Some(Entry::Unreadable { why, .. }) => {
@@ -281,11 +238,7 @@ fn release_locked(host: &Host, uuid: &DomainUuid) -> Result<(), Left> {
 
 /// `reconnect begin`: never fails.
 fn reconnect(event: &Event, domain: &Domain, uuid: &DomainUuid, began: Instant) {
-    let names_volumes = domain
-        .sources
-        .iter()
-        .any(|source| matches!(source.meaning(), PathMeaning::Volume(_)));
-    if !names_volumes && may_be_links(domain).next().is_none() {
+    if !names_volumes(domain) && may_be_links(domain).next().is_none() {
         return;
     }
     journal::open(event, Some(uuid));
@@ -305,6 +258,12 @@ fn reconnect(event: &Event, domain: &Domain, uuid: &DomainUuid, began: Instant) 
         Ok(Err(left)) => log::error!("no claim was written: {left}"),
         Err(refusal) => log::error!("no claim was written: {refusal}"),
     }
+}
+
+/// Whether a path names a volume, without a look at any link.
+fn names_volumes(domain: &Domain) -> bool {
+    let mut sources = domain.sources.iter();
+    sources.any(|source| matches!(source.meaning(), PathMeaning::Volume(_)))
 }
 
 fn configuration() -> Result<Config, ConfigError> {

@@ -4,6 +4,7 @@
 //! The real [`World`]: this host, its files and devices, its StorPool API. The only place with effects.
 
 use std::cell::Cell;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ use crate::claim::store::{self, Store};
 use crate::claim::{Claim, Entry, Identity, Phase, Process};
 use crate::config::Config;
 use crate::deadline::{Deadline, left};
-use crate::persist::PathError;
+use crate::persist::{self, PathError, at};
+use crate::ticket::{self, Ticket};
 use crate::volume::{ClientId, DomainUuid, VolumeRef};
 use crate::world::{Link, Stage, World};
 use crate::{device, sys};
@@ -23,6 +25,9 @@ use crate::{device, sys};
 /// How long a daemon may take from the end of `prepare` to the first sign of QEMU before a claim without one
 /// counts as stale.
 const LAUNCH: Duration = Duration::from_mins(1);
+
+/// Where libvirt keeps the persistent definitions of the system's domains, `NAME.xml`.
+const DEFINITIONS: &str = "/etc/libvirt/qemu";
 
 /// This host during one call.
 #[derive(Debug)]
@@ -69,6 +74,10 @@ fn is_launching(claim: &Claim) -> bool {
     claim.phase == Phase::Live && age < LAUNCH && claim.daemon.is_some_and(sys::is_alive)
 }
 
+fn ticket_path(uuid: &DomainUuid) -> PathBuf {
+    Path::new(ticket::DIR).join(uuid.as_str())
+}
+
 impl World for Host<'_> {
     type Guard = Guard;
 
@@ -86,6 +95,16 @@ impl World for Host<'_> {
 
     fn daemon(&self) -> Option<Process> {
         self.daemon
+    }
+
+    fn daemon_thread(&self) -> Option<i32> {
+        sys::parent_thread()
+    }
+
+    fn definition(&self, domain: &str) -> Option<String> {
+        // libvirt allows any name without a slash.
+        let file = format!("{domain}.xml");
+        (!domain.contains('/')).then(|| sys::stamp(&Path::new(DEFINITIONS).join(file)))?
     }
 
     fn orphaned(&self) -> bool {
@@ -124,6 +143,27 @@ impl World for Host<'_> {
 
     fn forget(&self, uuid: &DomainUuid) -> Result<(), PathError> {
         self.store.remove(uuid)
+    }
+
+    fn leave_ticket(&self, ticket: &Ticket) -> Result<(), PathError> {
+        let path = ticket_path(&ticket.uuid);
+        persist::create_dir(Path::new(ticket::DIR))?;
+        let bytes = serde_json::to_vec(ticket)
+            .map_err(io::Error::from)
+            .map_err(at("writing", &path))?;
+        persist::write(&path, &bytes)
+    }
+
+    fn take_ticket(&self, uuid: &DomainUuid) -> Result<Option<Ticket>, PathError> {
+        let path = ticket_path(uuid);
+        let Some(bytes) = persist::read(&path)? else {
+            return Ok(None);
+        };
+        persist::remove(&path)?;
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(io::Error::from)
+            .map_err(at("reading", &path))
     }
 
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {

@@ -63,6 +63,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), PathError> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
+/// Reads a whole file; `None` when it is not there.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(at("reading", path)(error)),
+    }
+}
+
 /// Removes `path` for good. A path that is not there is what was wanted.
 pub fn remove(path: &Path) -> Result<(), PathError> {
     match fs::remove_file(path) {

@@ -14,7 +14,7 @@ use crate::api::{Attachment, Listing, Object, Reassign};
 use crate::claim::{Entry, Held, Identity};
 use crate::config::Takeover;
 use crate::policy::Want;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Use};
 use crate::volume::{Access, ClientId, GlobalId, VolumeRef};
 use crate::world::Link;
 
@@ -29,6 +29,15 @@ pub const BUSY_PAUSE: Duration = Duration::from_millis(300);
 const SETTLE: Duration = Duration::from_secs(2);
 /// Added per rival of a lower client id, so that rivals act one after the other, the lowest first.
 const STAGGER: Duration = Duration::from_millis(500);
+
+/// How a domain comes to run on this host: what decides about other writers of its volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// It starts. Nobody else may have the volumes; the policy says whether they are taken from who has.
+    Start(Takeover),
+    /// It migrates in. The source has them and keeps them; nobody else may.
+    Migration,
+}
 
 /// What was found out so far in this start.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +72,7 @@ pub enum Step {
 
 /// Decides the next step of a start from one look at the attachments.
 #[must_use]
-pub fn next(wants: &[Want], me: ClientId, listing: &Listing, policy: Takeover, history: &History) -> Step {
+pub fn next(wants: &[Want], me: ClientId, listing: &Listing, arrival: Arrival, history: &History) -> Step {
     let missing = missing(wants, me, listing);
     let unfound = missing
         .first()
@@ -85,6 +94,10 @@ pub fn next(wants: &[Want], me: ClientId, listing: &Listing, policy: Takeover, h
         return uncontested(wants, listing, me, missing, history.rounds);
     };
     let (volume, holders) = (want.used.clone(), holders.clone());
+    let everyone: BTreeSet<ClientId> = contested.iter().flat_map(|(_, rivals)| rivals).copied().collect();
+    let Arrival::Start(policy) = arrival else {
+        return beside_the_source(wants, listing, me, &missing, volume, &everyone);
+    };
     if policy == Takeover::Never {
         return Step::Refuse(Refusal::HeldElsewhere {
             volume,
@@ -104,7 +117,6 @@ pub fn next(wants: &[Want], me: ClientId, listing: &Listing, policy: Takeover, h
             why: why.clone(),
         });
     }
-    let everyone: BTreeSet<ClientId> = contested.iter().flat_map(|(_, rivals)| rivals).copied().collect();
     if policy == Takeover::Always {
         return Step::TakeOver(takeover(&contested, me, &everyone));
     }
@@ -125,14 +137,35 @@ pub fn missing(wants: &[Want], me: ClientId, listing: &Listing) -> Vec<usize> {
     wants.iter().enumerate().filter_map(lost).collect()
 }
 
+/// A domain that migrates in has its volumes twice until the source has let go. Whoever else has one, or has only
+/// some, is no part of this migration; nothing is taken from anybody, and what is lost meanwhile has a reason.
+fn beside_the_source(
+    wants: &[Want],
+    listing: &Listing,
+    me: ClientId,
+    missing: &[usize],
+    volume: Use,
+    everyone: &BTreeSet<ClientId>,
+) -> Step {
+    if everyone.len() > 1 {
+        let holders = everyone.iter().copied().collect();
+        return Step::Refuse(Refusal::NotOneSource { volume, holders });
+    }
+    match missing.first().and_then(|i| wants.get(*i)) {
+        None => settle(wants, listing, me),
+        Some(lost) => Step::Refuse(Refusal::NotMine(lost.used.clone())),
+    }
+}
+
+fn settle(wants: &[Want], listing: &Listing, me: ClientId) -> Step {
+    let ids = wants.iter().filter_map(|want| Of::new(want, listing, me).id());
+    Step::Settle(ids.collect())
+}
+
 /// Nobody else writes: done, or attach what got lost.
 fn uncontested(wants: &[Want], listing: &Listing, me: ClientId, missing: Vec<usize>, rounds: u8) -> Step {
     let Some(lost) = missing.first().and_then(|i| wants.get(*i)) else {
-        let ids = wants
-            .iter()
-            .filter_map(|want| Of::new(want, listing, me).id())
-            .collect();
-        return Step::Settle(ids);
+        return settle(wants, listing, me);
     };
     if rounds >= ROUNDS {
         Step::Refuse(Refusal::NotMine(lost.used.clone()))

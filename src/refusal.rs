@@ -102,6 +102,14 @@ pub enum Refusal {
         /// StorPool's words.
         why: String,
     },
+    /// A domain migrates in, and not only its source has the volume.
+    #[error("{volume}: its domain migrates in, so only the source may have its volumes rw, but clients {} have: detach them on all but the source, or start nothing else on them", list(.holders))]
+    NotOneSource {
+        /// A volume of the domain.
+        volume: Use,
+        /// Everybody who may write to one of its volumes.
+        holders: Vec<ClientId>,
+    },
     /// Another host started the same domain at the same moment and won.
     #[error("{volume} was taken by client {} while this host was attaching it: the domain is being started there", list(.holders))]
     LostRace {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::api::{ApiError, Listing, Object, Reassign};
 use crate::claim::lock::{Lock, LockError};
 use crate::claim::{Claim, Entry, Held, Identity, Phase};
+use crate::execute::carry_out;
 use crate::journal;
 use crate::persist::PathError;
 use crate::volume::{Access, ClientId, GlobalId, VolumeRef};
@@ -286,7 +287,7 @@ fn ask<W: World>(world: &W, mut items: Vec<Reassign>) -> Result<(), Remaining> {
         if items.is_empty() {
             return Ok(());
         }
-        let Err(error) = world.reassign(&items) else {
+        let Err(error) = carry_out(world, &items) else {
             return Ok(());
         };
         if error.fault().is_some_and(crate::api::Fault::is_open) {
@@ -316,7 +317,7 @@ fn ask<W: World>(world: &W, mut items: Vec<Reassign>) -> Result<(), Remaining> {
 
 /// One attempt for one item.
 fn ask_once<W: World>(world: &W, items: &[Reassign]) -> Result<(), ApiError> {
-    let error = match world.reassign(items) {
+    let error = match carry_out(world, items) {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };

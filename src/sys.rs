@@ -47,6 +47,38 @@ pub fn parent() -> Option<Process> {
     process(nix::unistd::getppid().as_raw())
 }
 
+/// Which thread of the process that called us did it: the kernel keeps a thread's children apart
+/// (`/proc/PID/task/TID/children`, where it was built with `CONFIG_PROC_CHILDREN`).
+#[must_use]
+pub fn parent_thread() -> Option<i32> {
+    let me = nix::unistd::getpid().to_string();
+    let threads = format!("/proc/{}/task", nix::unistd::getppid());
+    let mut threads = fs::read_dir(threads).ok()?.flatten();
+    let thread = threads.find(|thread| {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        children.split_ascii_whitespace().any(|child| child == me)
+    })?;
+    thread.file_name().to_str()?.parse().ok()
+}
+
+/// A number nobody has used before and nobody can guess.
+pub fn random_id() -> Result<String, PathError> {
+    let path = Path::new("/proc/sys/kernel/random/uuid");
+    Ok(small_file(path)
+        .map_err(at("reading", path))?
+        .trim_end()
+        .to_owned())
+}
+
+/// What changes whenever a file is written or replaced; `None` where there is no file. Follows no link.
+#[must_use]
+pub fn stamp(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = fs::symlink_metadata(path).ok()?;
+    let (inode, size) = (found.ino(), found.size());
+    Some(format!("{inode}.{size}.{}.{}", found.ctime(), found.ctime_nsec()))
+}
+
 /// The process with this id, if there is one now.
 #[must_use]
 pub fn process(pid: i32) -> Option<Process> {
@@ -177,6 +209,27 @@ mod tests {
         assert_eq!(boot_id().unwrap().len(), 36);
         assert!(since_boot() > 0);
         assert_eq!(device_of(Path::new("/dev/null")).unwrap(), None);
+    }
+
+    #[test]
+    fn the_thread_that_started_this_process_is_known() {
+        let thread = parent_thread().expect("a kernel with CONFIG_PROC_CHILDREN");
+        let parent = parent().unwrap().pid;
+        assert!(Path::new(&format!("/proc/{parent}/task/{thread}")).exists());
+    }
+
+    #[test]
+    fn a_file_that_is_written_again_has_another_stamp() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web1.xml");
+        assert_eq!(stamp(&path), None);
+        fs::write(&path, "one").unwrap();
+        let first = stamp(&path).unwrap();
+        assert_eq!(stamp(&path).as_ref(), Some(&first));
+        fs::write(folder.path().join("new"), "one").unwrap();
+        fs::rename(folder.path().join("new"), &path).unwrap();
+        assert_ne!(stamp(&path).unwrap(), first);
+        assert_ne!(random_id().unwrap(), random_id().unwrap());
     }
 
     #[test]

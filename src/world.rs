@@ -13,6 +13,7 @@ use crate::api::{ApiError, Clients, Description, Listing, Object, Reassign};
 use crate::claim::lock::{Lock, LockError};
 use crate::claim::{Claim, Entry, Identity, Process};
 use crate::persist::PathError;
+use crate::ticket::Ticket;
 use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
 
 /// Which part of the call's time is being spent.
@@ -60,6 +61,11 @@ pub trait World {
     fn now(&self) -> u64;
     /// The libvirt daemon that called us.
     fn daemon(&self) -> Option<Process>;
+    /// The thread of that daemon which called us, where the kernel tells it.
+    fn daemon_thread(&self) -> Option<i32>;
+    /// What the persistent definition of the domain of this name looks like from outside: something that changes
+    /// whenever it is written. `None` when there is none.
+    fn definition(&self, domain: &str) -> Option<String>;
     /// The daemon that called us is gone: nobody waits for what we do, and its successor may act already.
     fn orphaned(&self) -> bool;
     /// From here on the time of `stage` is spent.
@@ -77,6 +83,10 @@ pub trait World {
     fn save(&self, claim: &Claim) -> Result<(), PathError>;
     /// Removes a claim, durably. Needs the claims lock.
     fn forget(&self, uuid: &DomainUuid) -> Result<(), PathError>;
+    /// Leaves a ticket in place of any older one of its domain.
+    fn leave_ticket(&self, ticket: &Ticket) -> Result<(), PathError>;
+    /// Takes a domain's ticket away: nobody finds it a second time.
+    fn take_ticket(&self, uuid: &DomainUuid) -> Result<Option<Ticket>, PathError>;
     /// Proof, in words, that the domain of `entry` lives or is being started on this host and may use the volume.
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String>;
 

@@ -60,6 +60,16 @@ const KEYS: &[(&str, &[&str])] = &[
     ("virt::", &["src/ctl/libvirt.rs"]),
     ("reqwest", &["src/api/transport.rs"]),
     ("quick_xml", &["src/domain/tokens.rs"]),
+    // One function sends every change of attachments.
+    (
+        "reassign(",
+        &[
+            "src/api/client.rs",
+            "src/execute.rs",
+            "src/host.rs",
+            "src/world.rs",
+        ],
+    ),
     (
         "std::fs",
         &[

@@ -8,8 +8,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let outcome = spvirt::hook::run(std::env::args_os(), io::stdin().lock(), spvirt::hook::line);
+    // Here and below: a closed descriptor is nobody's fault but the reader's.
+    let _ = io::stdout().write_all(&outcome.output);
     if let Some(message) = outcome.message {
-        // A closed stderr is nobody's fault but the reader's.
         let _ = writeln!(io::stderr(), "{message}");
     }
     ExitCode::from(outcome.code)

@@ -9,6 +9,7 @@ pub mod transport;
 pub mod wire;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::volume::{Access, ClientId, GlobalId, VolumeRef};
 
@@ -25,6 +26,27 @@ pub struct Reassign {
     pub detach: Vec<ClientId>,
     /// Detach even where it is open. Only ever set for clients that are down, or by policy `always`.
     pub force: bool,
+}
+
+impl fmt::Display for Reassign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Object { volume, snapshot } = &self.object;
+        let what = if *snapshot { "snapshot" } else { "volume" };
+        if let Some((client, access)) = self.attach {
+            write!(f, "attach {what} \"{volume}\" {access} to client {client}")?;
+        }
+        for (i, client) in self.detach.iter().enumerate() {
+            match (i, self.attach) {
+                (0, None) => write!(f, "detach {what} \"{volume}\" from client {client}")?,
+                (0, Some(_)) => write!(f, " and detach it from client {client}")?,
+                _ => write!(f, " and client {client}")?,
+            }
+        }
+        if self.force {
+            f.write_str(", even if it is open there")?;
+        }
+        Ok(())
+    }
 }
 
 /// A volume or a snapshot: the API keeps them apart, device paths do not.

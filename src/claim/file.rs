@@ -28,17 +28,10 @@ struct ClaimFile {
     client: ClientId,
     boot: String,
     made: u64,
-    daemon: Option<ProcessFile>,
+    daemon: Option<Process>,
     phase: PhaseFile,
     unsure: bool,
     volumes: Vec<HeldFile>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProcessFile {
-    pid: i32,
-    started: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,9 +106,7 @@ impl From<&Claim> for ClaimFile {
             client: claim.client,
             boot: claim.boot.clone(),
             made: claim.made,
-            daemon: claim
-                .daemon
-                .map(|Process { pid, started }| ProcessFile { pid, started }),
+            daemon: claim.daemon,
             phase: match claim.phase {
                 Phase::Acquiring => PhaseFile::Acquiring,
                 Phase::Live => PhaseFile::Live,
@@ -135,9 +126,7 @@ impl From<ClaimFile> for Claim {
             client: file.client,
             boot: file.boot,
             made: file.made,
-            daemon: file
-                .daemon
-                .map(|ProcessFile { pid, started }| Process { pid, started }),
+            daemon: file.daemon,
             phase: match file.phase {
                 PhaseFile::Acquiring => Phase::Acquiring,
                 PhaseFile::Live => Phase::Live,

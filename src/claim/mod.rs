@@ -13,6 +13,8 @@ pub mod file;
 pub mod lock;
 pub mod store;
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::{Attachment, Listing};
 use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
 
@@ -43,7 +45,8 @@ pub struct Claim {
 }
 
 /// A process that cannot be mistaken for a later one with the same number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Process {
     /// Process id.
     pub pid: i32,

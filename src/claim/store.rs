@@ -45,12 +45,8 @@ impl Store {
 
     /// The entry of one domain, if there is one.
     pub fn load(&self, uuid: &DomainUuid) -> Result<Option<Entry>, PathError> {
-        let path = self.path(uuid);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(file::decode(uuid, bytes))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(at("reading", &path)(error)),
-        }
+        let bytes = persist::read(&self.path(uuid))?;
+        Ok(bytes.map(|bytes| file::decode(uuid, bytes)))
     }
 
     /// Every entry, sorted by domain. A folder that is not there is empty; files that are not named

@@ -48,7 +48,7 @@ fn step(lines: &[(&str, u16, Access)], policy: Takeover, history: &History) -> S
         &[want("a", Access::Rw)],
         client(5),
         &listing(lines),
-        policy,
+        Arrival::Start(policy),
         history,
     )
 }
@@ -163,6 +163,41 @@ fn takeovers_end() {
 }
 
 #[test]
+fn a_migration_goes_on_beside_its_one_source() {
+    let step = |lines: &[(&str, u16, Access)]| {
+        next(
+            &[want("a", Access::Rw), want("b", Access::Rw)],
+            client(5),
+            &listing(lines),
+            Arrival::Migration,
+            &History::default(),
+        )
+    };
+    let mine = [("a", 5, Access::Rw), ("b", 5, Access::Rw)];
+    let with = |more: &[(&str, u16, Access)]| step(&[&mine[..], more].concat());
+    assert!(matches!(with(&[]), Step::Settle(ids) if ids.len() == 2));
+    let source = [("a", 3, Access::Rw), ("b", 3, Access::Rw)];
+    assert!(matches!(with(&source), Step::Settle(ids) if ids.len() == 2));
+    assert!(
+        matches!(with(&[("a", 7, Access::Ro)]), Step::Settle(_)),
+        "readers"
+    );
+    // Two clients have one volume, or one each: one of them is not the source.
+    for more in [
+        [("a", 3, Access::Rw), ("a", 7, Access::Rw)],
+        [("a", 3, Access::Rw), ("b", 7, Access::Rw)],
+    ] {
+        let Step::Refuse(refusal) = with(&more) else {
+            panic!("goes on beside {more:?}")
+        };
+        assert!(refusal.to_string().contains("clients 3 and 7"), "{refusal}");
+    }
+    // Who has lost a volume again does not fight for it.
+    let lost = step(&[("a", 5, Access::Rw), ("a", 3, Access::Rw), ("b", 3, Access::Rw)]);
+    assert!(matches!(lost, Step::Refuse(Refusal::NotMine(_))), "{lost:?}");
+}
+
+#[test]
 fn a_server_without_ids_is_too_old() {
     let mut listing = listing(&[("a", 5, Access::Rw)]);
     listing.attachments[0].global_id = None;
@@ -171,7 +206,7 @@ fn a_server_without_ids_is_too_old() {
         &[want("a", Access::Rw)],
         client(5),
         &listing,
-        Takeover::Safe,
+        Arrival::Start(Takeover::Safe),
         &History::default(),
     );
     assert!(matches!(step, Step::Refuse(Refusal::OldServer(_))));

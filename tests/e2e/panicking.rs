@@ -30,7 +30,7 @@ pub fn hook() -> Option<ExitCode> {
     Some(ExitCode::from(outcome.code))
 }
 
-fn panics(event: &Event, _: &Input) -> Result<(), Refusal> {
+fn panics(event: &Event, _: &Input) -> Result<Vec<u8>, Refusal> {
     let trace = fs::read_to_string(TRACE).unwrap_or_default();
     fs::write(TRACE, format!("{trace}{} {}\n", event.domain, event.operation)).unwrap();
     panic!("on purpose, in {}", event.operation);

@@ -13,6 +13,7 @@
     clippy::must_use_candidate
 )]
 
+mod cluster;
 mod fake;
 mod steps;
 
@@ -32,7 +33,8 @@ use spvirt::release::{self, Left};
 use spvirt::volume::{Access, DomainUuid, VolumeRef};
 use spvirt::world::World as _;
 
-use fake::{Cluster, Died, Host, Trouble, by_name, gid};
+use cluster::{Cluster, by_name, gid};
+use fake::{Died, Host, Trouble};
 
 /// A domain of the model: its number names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +112,7 @@ pub fn prepare(host: &Host, domain: usize, policy: Takeover) -> Result<(), Refus
             uuid: &uuid,
             domain: "d",
             policy,
+            nonce: None,
         },
         wants(domain),
     )

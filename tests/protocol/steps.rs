@@ -6,7 +6,8 @@
 use spvirt::config::Takeover;
 use spvirt::volume::Access;
 
-use crate::fake::{Cluster, Host, Trouble};
+use crate::cluster::Cluster;
+use crate::fake::{Host, Trouble};
 use crate::{call, check_requests, cluster, ends_as_it_began, is_running, prepare, qemu, reconcile, release};
 
 const TROUBLES: [Trouble; 6] = [
