@@ -22,6 +22,7 @@ pub mod journal;
 pub mod persist;
 pub mod plan;
 pub mod policy;
+pub mod recipe;
 pub mod reconcile;
 pub mod refusal;
 pub mod release;

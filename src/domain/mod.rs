@@ -9,6 +9,7 @@
 pub mod edit;
 mod namespaces;
 mod outline;
+mod redact;
 mod scan;
 mod tag;
 mod tokens;
@@ -16,6 +17,7 @@ mod tokens;
 use std::ops::Range;
 
 pub use outline::{Element, Outline, Style};
+pub use redact::without_secrets;
 pub use scan::scan;
 pub use tag::Written;
 

@@ -68,10 +68,20 @@ impl<'t, 'a> Open<'t, 'a> {
 /// An attribute of an element.
 pub(super) struct Attribute<'a> {
     name: &'a str,
+    /// Where the name begins.
+    from: usize,
     /// The value, decoded and normalised.
     pub value: Cow<'a, str>,
     /// Bytes between the quotes.
     pub span: Range<usize>,
+}
+
+impl Attribute<'_> {
+    /// The bytes of the whole attribute in `xml`, with the blanks before it.
+    pub fn with_blanks(&self, xml: &[u8]) -> Range<usize> {
+        let before = xml.get(..self.from).unwrap_or_default();
+        before.trim_ascii_end().len()..self.span.end + 1
+    }
 }
 
 /// A run of character data: plain text, or one reference or CDATA section.
@@ -299,6 +309,7 @@ impl<'a> Tokens<'a> {
             }
             self.attributes.push(Attribute {
                 name: written.name,
+                from: self.base + written.from,
                 value,
                 span: self.base + written.span.start..self.base + written.span.end,
             });
