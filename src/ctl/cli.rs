@@ -57,6 +57,10 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Change what domains say about their volumes, and not a byte more
+    Rewrite(Box<crate::rewrite::Rewrite>),
+    /// Put a domain's definition back to what it was before a rewrite
+    Undo(crate::undo::Undo),
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! libvirt, asked with a time limit: it does not answer about a domain while any hook works on it. The only
 //! user of the `virt` bindings.
 
+mod domains;
+
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use virt::error::{Error, ErrorNumber};
 
 use spvirt::reconcile::DomainState;
 use spvirt::volume::DomainUuid;
+
+pub use domains::{Known, Session, Trouble, Which};
 
 /// How long libvirt may think about one question.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -3,10 +3,14 @@
 
 //! `spvirt`, the helper: what a hook cannot do, or what a person wants to see.
 
+mod backup;
 mod cli;
 mod libvirt;
 mod list;
+mod migrate;
 mod reconcile;
+mod rewrite;
+mod undo;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -30,6 +34,13 @@ enum Failure {
     Lock(#[from] LockError),
     #[error(transparent)]
     Api(#[from] ApiError),
+    #[error(transparent)]
+    Libvirt(#[from] libvirt::Trouble),
+    #[error("{0}")]
+    Refused(String),
+    /// Exit code 2.
+    #[error("{0}")]
+    Usage(String),
     #[error("writing the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -61,6 +72,8 @@ fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let result = match &cli.verb {
         cli::Verb::List { json } => list::run(&mut out, *json),
+        cli::Verb::Rewrite(args) => rewrite::run(&mut out, &cli.connect, args),
+        cli::Verb::Undo(args) => undo::run(&mut out, &cli.connect, args),
         cli::Verb::Reconcile { dry_run, json } => reconcile::run(&mut out, &cli.connect, *dry_run, *json),
     };
     match result.and_then(|verdict| Ok(out.flush().map(|()| verdict)?)) {
@@ -70,7 +83,10 @@ fn main() -> ExitCode {
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "error: {failure}");
-            ExitCode::FAILURE
+            match failure {
+                Failure::Usage(_) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 pub mod edit;
 mod namespaces;
 mod outline;
+mod pool;
 mod redact;
 mod scan;
 mod tag;
@@ -17,6 +18,7 @@ mod tokens;
 use std::ops::Range;
 
 pub use outline::{Element, Outline, Style};
+pub use pool::pool_folder;
 pub use redact::without_secrets;
 pub use scan::scan;
 pub use tag::Written;

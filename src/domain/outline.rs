@@ -219,6 +219,12 @@ impl<'o, 'a> Element<'o, 'a> {
         self.outline.slice(self.tag_span())
     }
 
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> &'a str {
+        self.outline.slice(self.span())
+    }
+
     /// What stands between its tags.
     #[must_use]
     pub fn content(&self) -> &'a str {

@@ -30,7 +30,7 @@ fn chain(findings: &mut Findings, element: Element<'_, '_>, label: &str, pools: 
     let mut open = vec![element];
     while let Some(element) = open.pop() {
         image(findings, element, label, pools);
-        let parts = element.children().filter(|child| child.is_plain());
+        let parts = element.children().filter(Element::is_plain);
         open.extend(parts.filter(|part| matches!(part.name(), "backingStore" | "mirror" | "dataStore")));
         open.extend(
             element

@@ -166,7 +166,7 @@ pub fn asks_for(xml: &[u8], recipes: &[Recipe]) -> Result<Vec<VolumeRef>, ScanEr
             // What they put in may be named otherwise by a recipe that follows.
             Recipe::Map(maps) => volumes.extend(maps.iter().map(|map| map.new.clone())),
             Recipe::Replace(replaces) => {
-                volumes.extend(replaces.iter().map(|replace| replace.volume.clone()))
+                volumes.extend(replaces.iter().map(|replace| replace.volume.clone()));
             }
             Recipe::Tune(_) | Recipe::Block => {}
         }
@@ -178,6 +178,27 @@ pub fn asks_for(xml: &[u8], recipes: &[Recipe]) -> Result<Vec<VolumeRef>, ScanEr
     volumes.sort_unstable();
     volumes.dedup();
     Ok(volumes)
+}
+
+/// The disks that differ between a document and the same rewritten, with the name for a message, as they are now.
+///
+/// # Errors
+/// When one of the documents is not understood.
+pub fn changed_disks(before: &[u8], after: &[u8]) -> Result<Vec<(String, String)>, ScanError> {
+    let (before, after) = (Outline::read(before)?, Outline::read(after)?);
+    let pairs = disks(&before).zip(disks(&after));
+    let changed = pairs.filter(|(before, after)| before.text() != after.text());
+    Ok(changed
+        .map(|(_, after)| (label(after), after.text().to_owned()))
+        .collect())
+}
+
+/// Whether the document describes a domain that runs: it has a number.
+///
+/// # Errors
+/// When the document is not understood.
+pub fn is_of_running(xml: &[u8]) -> Result<bool, ScanError> {
+    Ok(Outline::read(xml)?.root().attribute("id").is_some())
 }
 
 impl Recipe {

@@ -4,6 +4,7 @@
 //! `--tune`: how QEMU should work on a StorPool device. It is a block device with its own cache and replication, so
 //! the host's page cache in between costs and protects nothing, and what the guest discards is given back.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::{Findings, disks, is_hard_disk, volume_of};
@@ -112,7 +113,7 @@ fn set_driver(
 fn iothread(outline: &Outline<'_>) -> String {
     let ids = outline.find(&["iothreadids", "iothread"]);
     let id = ids.and_then(|thread| thread.value("id"));
-    id.map_or_else(|| "1".to_owned(), |id| id.into_owned())
+    id.map_or_else(|| "1".to_owned(), Cow::into_owned)
 }
 
 /// Makes the domain have an iothread, if it has none.
@@ -160,7 +161,7 @@ fn controller_of(disk: Element<'_, '_>) -> String {
     let controller = disk
         .child("address")
         .and_then(|address| address.value("controller"));
-    controller.map_or_else(|| "0".to_owned(), |index| index.into_owned())
+    controller.map_or_else(|| "0".to_owned(), Cow::into_owned)
 }
 
 /// What is set on a SCSI controller.

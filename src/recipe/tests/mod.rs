@@ -55,9 +55,9 @@ fn apply(xml: &str, recipes: &[Recipe]) -> (String, Vec<String>) {
 #[track_caller]
 fn devices(devices: &str, recipe: &Recipe, expected: &str, notes: &[&str]) {
     let whole = |devices: &str| format!("<domain><devices>{devices}</devices></domain>");
-    let (text, noted) = apply(&whole(devices), std::slice::from_ref(recipe));
+    let (text, said) = apply(&whole(devices), std::slice::from_ref(recipe));
     assert_eq!(text, whole(expected));
-    assert_eq!(noted, notes);
+    assert_eq!(said, notes);
 }
 
 #[test]
