@@ -61,6 +61,8 @@ pub enum Verb {
     Rewrite(Box<crate::rewrite::Rewrite>),
     /// Put a domain's definition back to what it was before a rewrite
     Undo(crate::undo::Undo),
+    /// Print an element that is ready for virsh
+    Xml(crate::xml::Xml),
 }
 
 #[cfg(test)]

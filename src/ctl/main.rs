@@ -11,6 +11,7 @@ mod migrate;
 mod reconcile;
 mod rewrite;
 mod undo;
+mod xml;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
     let result = match &cli.verb {
         cli::Verb::List { json } => list::run(&mut out, *json),
         cli::Verb::Rewrite(args) => rewrite::run(&mut out, &cli.connect, args),
+        cli::Verb::Xml(args) => xml::run(&mut out, args),
         cli::Verb::Undo(args) => undo::run(&mut out, &cli.connect, args),
         cli::Verb::Reconcile { dry_run, json } => reconcile::run(&mut out, &cli.connect, *dry_run, *json),
     };

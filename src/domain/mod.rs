@@ -13,6 +13,7 @@ mod pool;
 mod redact;
 mod scan;
 mod tag;
+mod template;
 mod tokens;
 
 use std::ops::Range;
@@ -22,6 +23,7 @@ pub use pool::pool_folder;
 pub use redact::without_secrets;
 pub use scan::scan;
 pub use tag::Written;
+pub use template::{Slot, Template, TemplateError};
 
 use crate::volume::{Access, DomainUuid, PathMeaning, path_meaning};
 

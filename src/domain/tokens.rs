@@ -59,6 +59,11 @@ impl<'t, 'a> Open<'t, 'a> {
         self.attributes.iter().find(|attribute| attribute.name == name)
     }
 
+    /// All attributes.
+    pub fn attributes(&self) -> impl Iterator<Item = &'t Attribute<'a>> {
+        self.attributes.iter()
+    }
+
     /// The decoded value of an attribute.
     pub fn value(&self, name: &str) -> Option<&'t str> {
         self.attribute(name).map(|attribute| attribute.value.as_ref())
@@ -74,6 +79,13 @@ pub(super) struct Attribute<'a> {
     pub value: Cow<'a, str>,
     /// Bytes between the quotes.
     pub span: Range<usize>,
+}
+
+impl Piece<'_> {
+    /// Whether it is a CDATA section.
+    pub fn is_cdata(&self) -> bool {
+        !self.plain && self.raw.starts_with('<')
+    }
 }
 
 impl Attribute<'_> {
