@@ -16,6 +16,7 @@ pub mod domain;
 pub mod event;
 pub mod execute;
 pub mod explain;
+pub mod filter;
 pub mod hook;
 pub mod host;
 pub mod journal;

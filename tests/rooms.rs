@@ -29,6 +29,7 @@ const PURE: &[&str] = &[
     "src/claim/mod.rs",
     "src/domain/",
     "src/event.rs",
+    "src/filter.rs",
     "src/plan.rs",
     "src/policy.rs",
     "src/recipe/",
