@@ -15,11 +15,13 @@ mod conflicts;
 mod crash;
 mod errors;
 mod faults;
+mod filter;
 mod journal;
 mod lifecycle;
 mod panicking;
 mod races;
 mod reconnect;
+mod rewriting;
 mod settings;
 mod sharing;
 mod sources;
@@ -50,5 +52,7 @@ fn main() -> ExitCode {
     let suite = conflicts::cases(suite);
     let suite = races::cases(suite);
     let suite = journal::cases(suite);
+    let suite = rewriting::cases(suite);
+    let suite = filter::cases(suite);
     suite.run()
 }

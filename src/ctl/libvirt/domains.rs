@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use virt::connect::Connect;
@@ -69,6 +69,8 @@ pub enum Which {
     Migratable,
 }
 
+/// The thread that asks, and what it is to ask.
+type Asker = (Sender<Question>, JoinHandle<()>);
 type Question = Box<dyn FnOnce(&Result<Connect, Error>) + Send>;
 
 /// A connection to libvirt that may write.
@@ -76,7 +78,7 @@ type Question = Box<dyn FnOnce(&Result<Connect, Error>) + Send>;
 pub struct Session {
     uri: String,
     /// Who asks, on a thread of its own: one that gets no answer is left behind.
-    asker: RefCell<Option<Sender<Question>>>,
+    asker: RefCell<Option<Asker>>,
 }
 
 impl Session {
@@ -191,24 +193,36 @@ impl Session {
             let _ = answer.send(said);
         });
         let mut asker = self.asker.borrow_mut();
-        let sender = match asker.as_ref() {
-            Some(sender) => sender.clone(),
+        let (sender, thread) = match asker.take() {
+            Some(running) => running,
             None => start(self.uri.clone())?,
         };
         let sent = sender.send(question);
-        *asker = Some(sender);
         let said = match sent {
             Ok(()) => answered.recv_timeout(patience),
             Err(_) => Err(RecvTimeoutError::Disconnected),
         };
-        said.unwrap_or_else(|_| {
-            *asker = None;
-            Err(Trouble::Silent)
-        })
+        match said {
+            Ok(said) => {
+                *asker = Some((sender, thread));
+                said
+            }
+            Err(_) => Err(Trouble::Silent),
+        }
     }
 }
 
-fn start(uri: String) -> Result<Sender<Question>, Trouble> {
+impl Drop for Session {
+    /// Ends the connection as libvirt likes it. One that gave no answer ends with the process.
+    fn drop(&mut self) {
+        if let Some((sender, thread)) = self.asker.take() {
+            drop(sender);
+            let _ = thread.join();
+        }
+    }
+}
+
+fn start(uri: String) -> Result<Asker, Trouble> {
     let (sender, questions) = mpsc::channel::<Question>();
     let work = move || {
         let connection = Connect::open(Some(&uri));
@@ -217,7 +231,7 @@ fn start(uri: String) -> Result<Sender<Question>, Trouble> {
         }
     };
     match thread::Builder::new().spawn(work) {
-        Ok(_) => Ok(sender),
+        Ok(thread) => Ok((sender, thread)),
         Err(error) => Err(Trouble::Said(error.to_string())),
     }
 }
