@@ -153,6 +153,14 @@ pub fn rewrite(xml: &[u8], recipes: &[Recipe], facts: &Facts) -> Result<Rewritte
     Ok(rewritten)
 }
 
+/// The changes that one recipe makes.
+///
+/// # Errors
+/// When the document is not understood.
+pub fn edits(xml: &[u8], recipe: &Recipe, facts: &Facts) -> Result<Edits, ScanError> {
+    Ok(recipe.look(xml, facts)?.edits)
+}
+
 /// The volumes of a document whose other name the recipes will ask for.
 ///
 /// # Errors
