@@ -63,7 +63,14 @@ const IMPURE: &[&str] = &[
 /// Things that only some rooms may touch, with those rooms.
 const KEYS: &[(&str, &[&str])] = &[
     ("nix::", &["src/sys.rs"]),
-    ("virt::", &["src/ctl/libvirt.rs", "src/ctl/libvirt/session.rs"]),
+    (
+        "virt::",
+        &[
+            "src/ctl/libvirt.rs",
+            "src/ctl/libvirt/domains.rs",
+            "src/ctl/libvirt/session.rs",
+        ],
+    ),
     ("reqwest", &["src/api/transport.rs"]),
     ("quick_xml", &["src/domain/tokens.rs"]),
     // One function sends every change of attachments.
