@@ -4,6 +4,7 @@
 //! The calls we make, each tried again while that may help and there is time.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::thread;
@@ -95,6 +96,47 @@ impl<'a> Api<'a> {
             Err(error) if error.fault().is_some_and(super::Fault::is_missing_object) => Ok(None),
             other => other.map(Some),
         }
+    }
+
+    /// `VolumesList` or `SnapshotsList`: names and global ids of `objects`, as far as they are there.
+    pub fn names(
+        &self,
+        objects: &[VolumeRef],
+        snapshots: bool,
+        until: Instant,
+    ) -> Result<Vec<Description>, ApiError> {
+        let call = if snapshots { "SnapshotsList" } else { "VolumesList" };
+        self.call(call, until, |transport, call| {
+            transport.ask(call, call, None, until, |reply| wire::read_names(reply, objects))
+        })
+    }
+
+    /// Names and global ids of `objects`, volumes or snapshots; what StorPool does not know is left out. One request
+    /// for any number of volumes, and one more when something is no volume: a snapshot, or nothing.
+    pub fn resolve(&self, objects: &[VolumeRef], until: Instant) -> Result<Vec<Description>, ApiError> {
+        let mut found = Vec::new();
+        for snapshots in [false, true] {
+            let mut known = HashSet::new();
+            for Description { name, global_id } in &found {
+                known.insert(name.clone());
+                known.extend(global_id.as_ref().map(|id| format!("~{id}")));
+            }
+            let missing = objects.iter().filter(|object| !known.contains(&object.api()));
+            let missing: Vec<_> = missing.cloned().collect();
+            match missing.as_slice() {
+                [] => break,
+                // The lists of a large cluster are long.
+                [one] => found.extend(self.describe(
+                    &Object {
+                        volume: one.clone(),
+                        snapshot: snapshots,
+                    },
+                    until,
+                )?),
+                missing => found.extend(self.names(missing, snapshots, until)?),
+            }
+        }
+        Ok(found)
     }
 
     /// `ServicesList`: which clients are running.

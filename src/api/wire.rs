@@ -7,6 +7,7 @@
 //! steal everything; unknown members are ignored, because newer servers add some. A list may have 100,000
 //! lines and a hook has 6 MiB, so it is read as a stream that keeps only what was asked for.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Read;
 use std::marker::PhantomData;
@@ -121,6 +122,11 @@ pub fn read_description(body: impl Read) -> serde_json::Result<Reply<Description
     }
     let reply = read(body, PhantomData::<[Summary; 1]>)?;
     Ok(reply.map(|[Summary { name, global_id }]| Description { name, global_id }))
+}
+
+/// Reads `VolumesList` or `SnapshotsList`, keeping what was asked for.
+pub fn read_names(body: impl Read, objects: &[VolumeRef]) -> serde_json::Result<Reply<Vec<Description>>> {
+    read(body, NamesSeed(Wanted::new(objects)))
 }
 
 /// Reads the clients' part of `ServicesList`.
@@ -244,7 +250,8 @@ impl<'de> Visitor<'de> for ListingSeed<'_> {
             listing.mine += usize::from(line.client.0 == self.me);
             listing.lacks_ids |= line.global_id.is_none();
             let wanted = self.also == Some(line.client.0);
-            if wanted || self.objects.iter().any(|object| line.is_about(object)) {
+            let is = |object: &VolumeRef| object.is_called(&line.volume, line.global_id.as_deref());
+            if wanted || self.objects.iter().any(is) {
                 listing
                     .attachments
                     .push(line.checked().map_err(de::Error::custom)?);
@@ -267,16 +274,6 @@ struct AttachmentLine {
 }
 
 impl AttachmentLine {
-    fn is_about(&self, object: &VolumeRef) -> bool {
-        match object {
-            VolumeRef::Name(name) => self.volume == name.as_str(),
-            VolumeRef::Id(id) => {
-                self.global_id.as_deref() == Some(id.as_str())
-                    || self.volume.strip_prefix('~') == Some(id.as_str())
-            }
-        }
-    }
-
     fn checked(self) -> Result<Attachment, String> {
         Ok(Attachment {
             global_id: self.global_id.map(GlobalId::try_from).transpose()?,
@@ -285,6 +282,74 @@ impl AttachmentLine {
             client: self.client.0,
             rights: self.rights,
         })
+    }
+}
+
+/// Reads the list line by line; only `objects` outlive their reading. A cluster may have 100,000.
+struct NamesSeed<'a>(Wanted<'a>);
+
+/// Objects, found by any of their names: there may be as many of them as in the list.
+struct Wanted<'a> {
+    names: HashSet<&'a str>,
+    ids: HashSet<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(objects: &'a [VolumeRef]) -> Self {
+        let mut wanted = Self {
+            names: HashSet::new(),
+            ids: HashSet::new(),
+        };
+        for object in objects {
+            match object {
+                VolumeRef::Name(name) => wanted.names.insert(name.as_str()),
+                VolumeRef::Id(id) => wanted.ids.insert(id.as_str()),
+            };
+        }
+        wanted
+    }
+
+    /// Whether one of them is what the API calls so; see [`VolumeRef::is_called`].
+    fn has(&self, name: &str, global_id: Option<&str>) -> bool {
+        self.names.contains(name)
+            || global_id.is_some_and(|id| self.ids.contains(id))
+            || name.strip_prefix('~').is_some_and(|id| self.ids.contains(id))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for NamesSeed<'_> {
+    type Value = Vec<Description>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NamesSeed<'_> {
+    type Value = Vec<Description>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of volumes or snapshots")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct Line {
+            name: String,
+            #[serde(rename = "globalId", default)]
+            global_id: Option<String>,
+        }
+        let mut found = Vec::new();
+        while let Some(Line { name, global_id }) = seq.next_element()? {
+            if self.0.has(&name, global_id.as_deref()) {
+                let global_id = global_id.map(GlobalId::try_from).transpose();
+                found.push(Description {
+                    name,
+                    global_id: global_id.map_err(de::Error::custom)?,
+                });
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -4,6 +4,7 @@
 //! `spvirt`, the helper: what a hook cannot do, or what a person wants to see.
 
 mod adopt;
+mod backup;
 mod boot;
 mod cli;
 mod consent;
@@ -11,10 +12,14 @@ mod explain;
 mod fence;
 mod libvirt;
 mod list;
+mod migrate;
 mod reconcile;
+mod rewrite;
 mod shown;
 mod subject;
 mod takeover;
+mod undo;
+mod xml;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -53,6 +58,8 @@ enum Failure {
     Refused(String),
     #[error("{0}")]
     Usage(String),
+    #[error(transparent)]
+    Libvirt(#[from] libvirt::Trouble),
     #[error("reading or writing: {0}")]
     Output(#[from] io::Error),
 }
@@ -102,6 +109,9 @@ fn main() -> ExitCode {
         cli::Verb::Takeover(args) => takeover::run(&mut out, &libvirt, args),
         cli::Verb::Fence(args) => fence::run(&mut out, args),
         cli::Verb::Boot(args) => boot::run(&mut out, &libvirt, args),
+        cli::Verb::Rewrite(args) => rewrite::run(&mut out, &cli.connect, args),
+        cli::Verb::Xml(args) => xml::run(&mut out, args),
+        cli::Verb::Undo(args) => undo::run(&mut out, &cli.connect, args),
     };
     match result.and_then(|verdict| Ok(out.flush().map(|()| verdict)?)) {
         Ok(Verdict::Clean) => ExitCode::SUCCESS,

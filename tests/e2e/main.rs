@@ -15,11 +15,13 @@ mod conflicts;
 mod crash;
 mod errors;
 mod faults;
+mod filter;
 mod journal;
 mod lifecycle;
 mod panicking;
 mod races;
 mod reconnect;
+mod rewriting;
 mod settings;
 mod sharing;
 mod sources;
@@ -58,5 +60,7 @@ fn main() -> ExitCode {
     let suite = verbs_force::cases(suite);
     let suite = verbs_reconcile::cases(suite);
     let suite = verbs_adopt::cases(suite);
+    let suite = rewriting::cases(suite);
+    let suite = filter::cases(suite);
     suite.run()
 }
