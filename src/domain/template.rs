@@ -55,7 +55,7 @@ impl<'a> Template<'a> {
             .collect();
         for values in [all, few] {
             let filled = template.filled(&values);
-            let expected = filled.matches(&escaped(PROBE)).count();
+            let expected = filled.matches(escaped(PROBE).as_ref()).count();
             let (found, own_root) =
                 read(&filled).map_err(|error| wrong(&filled, error.offset, error.reason.to_owned()))?;
             if own_root != root {
