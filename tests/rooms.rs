@@ -111,6 +111,7 @@ const KEYS: &[(&str, &[&str])] = &[
         &[
             "src/api/client.rs",
             "src/claim/lock.rs",
+            "src/ctl/libvirt/domains.rs",
             "src/ctl/list.rs",
             "src/ctl/reconcile.rs",
             "src/ctl/rewrite/mod.rs",

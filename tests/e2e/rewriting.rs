@@ -33,6 +33,7 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
             "the definition changed meanwhile, or libvirt refuses it",
             in_the_way,
         )
+        .shared("500 domains take one request, and show how far it is", many)
         .shared("a saved image is pointed at a renamed volume", saved_image)
 }
 
@@ -392,6 +393,59 @@ fn in_the_way(stage: &mut Stage) {
     assert!(failed.stderr.contains("/var/lib/spvirt/backup"), "{failed}");
     assert!(!stage.definition("way").contains("discard='unmap'"));
     forget(stage, "way");
+    stage.nothing_is_left();
+}
+
+fn many(stage: &mut Stage) {
+    const COUNT: usize = 500;
+    // Tiny, and on two volumes: what takes time is libvirt.
+    stage.volumes(&["many-a", "many-b"]);
+    let mut commands = String::new();
+    for number in 0..COUNT {
+        let path = format!("/run/rig/many/{number}.xml");
+        let volume = ["many-a", "many-b"][number % 2];
+        stage
+            .host
+            .write(&path, on(&format!("many{number}"), &[volume]).xml());
+        commands.push_str(&format!("define {path}\n"));
+    }
+    stage.host.write("/run/rig/many/define", commands);
+    let define = "virsh -q -c qemu:///system < /run/rig/many/define > /dev/null";
+    let _ = stage.host.exec(&["sh", "-c", define]).ok();
+    stage.forget();
+    // With a terminal, which `script` gives it.
+    let command = "spvirt --debug rewrite --to by-id --all --define";
+    let began = std::time::Instant::now();
+    let shown = stage
+        .host
+        .exec(&["script", "--quiet", "--return", "--command", command, "/dev/null"])
+        .ok()
+        .stdout;
+    let elapsed = began.elapsed();
+    assert_eq!(stage.calls(), ["VolumesList"]);
+    assert!(shown.contains("\x1b[K250 read: "), "{shown}");
+    assert!(shown.contains("\x1b[K250 rewritten: "), "{shown}");
+    assert!(shown.contains("500 domains: 500 defined"), "{shown}");
+    let waited = shown.lines().find(|line| line.contains("libvirt: ")).unwrap();
+    println!(
+        "       500 domains in {} ms; {}",
+        elapsed.as_millis(),
+        waited.trim()
+    );
+    assert!(stage.definition("many499").contains(&stage.by_id("many-b")));
+    let _ = stage
+        .host
+        .exec(&[
+            "sh",
+            "-c",
+            "sed -i 's/^define .*many.\\([0-9]*\\).xml/undefine many\\1/' /run/rig/many/define",
+        ])
+        .ok();
+    let _ = stage.host.exec(&["sh", "-c", define]).ok();
+    let _ = stage
+        .host
+        .exec(&["rm", "-rf", "/var/lib/spvirt/backup", "/run/rig/many"])
+        .ok();
     stage.nothing_is_left();
 }
 
