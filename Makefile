@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 
 # How many domains virsh must have started in one run of the suite on real libvirt.
 E2E_STARTS ?= 165
+# The same for the suite on live migration.
+MIGRATION_STARTS ?= 30
 # What StorPool's documents leave open is a switch of the simulator. The suite runs twice: as the simulator is, and
 # with the other answers.
 E2E_SWITCHES ?= detach-absent=error batch=prefix attach-timeout-reply=error down-client-recorded=no down-detach=busy \
@@ -56,7 +58,7 @@ test: setup ## Set up and run everything: what CI runs
 # All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
 # at most three times: checked, built for the tests (which later stages find ready), and checked without the helper's.
 .PHONY: stages
-stages: check unit conformance conformance-config rig e2e e2e-contrary demo-runs deny
+stages: check unit conformance conformance-config rig killed races e2e e2e-contrary migration migration-contrary demo-runs deny
 
 .PHONY: check
 check: format lints hook-alone documentation ## Format, lints, documentation, and the hook where no libvirt-dev is
@@ -75,7 +77,7 @@ documentation:
 unit: ## Unit and property tests, the scanner on real documents, the simulator with its loop devices
 	@$(STAGE) "building the programs" 20m cargo build --quiet --locked --workspace
 	@$(STAGE) "building the tests" 20m cargo test --quiet --locked --workspace --no-run
-	@$(STAGE) "unit, property and simulator tests" 10m cargo test --quiet --locked --workspace --exclude spvirt-rig --no-fail-fast
+	@$(STAGE) "unit, property and simulator tests" 10m cargo test --quiet --locked --workspace --no-fail-fast
 
 .PHONY: conformance
 conformance: ## StorPool's own Python clients, unmodified, against the simulator
@@ -94,6 +96,14 @@ $(TARGET)/venv-config/ready: tests/conformance/config/requirements.txt
 rig: ## The test hosts themselves: namespaces, libvirtd, migration
 	@$(STAGE) "the rig" 10m cargo test --quiet --locked --workspace --test rig
 
+.PHONY: killed
+killed: ## The hook, killed at every single system call
+	@$(STAGE) "killed at every system call" 15m cargo test --quiet --locked --workspace --test killed
+
+.PHONY: races
+races: ## Three hosts that start one domain at once, hundreds of times
+	@$(STAGE) "races" 15m cargo test --quiet --locked --workspace --test races
+
 .PHONY: e2e
 e2e: ## The hook under real libvirt
 	@$(STAGE) "real libvirt" 15m tests/starts-at-least $(E2E_STARTS) cargo test --quiet --locked --workspace --test e2e
@@ -102,9 +112,30 @@ e2e: ## The hook under real libvirt
 e2e-contrary: ## The same, with the other answers to what StorPool's documents leave open
 	@SPVIRT_E2E_SWITCHES="$(E2E_SWITCHES)" $(STAGE) "real libvirt, contrary switches" 15m tests/starts-at-least $(E2E_STARTS) cargo test --quiet --locked --workspace --test e2e
 
+.PHONY: migration
+migration: ## Live migration between two real libvirts: every kind, every failure, the splits
+	@$(STAGE) "live migration" 15m tests/starts-at-least $(MIGRATION_STARTS) cargo test --quiet --locked --workspace --test migration
+
+# Only what ends well: what StorPool answers does not matter to how libvirt fails.
+.PHONY: migration-contrary
+migration-contrary: ## Every kind of migration with the other answers
+	@SPVIRT_E2E_SWITCHES="$(E2E_SWITCHES)" $(STAGE) "live migration, contrary switches" 8m cargo test --quiet --locked --workspace --test migration -- migrate:
+
 .PHONY: demo-runs
 demo-runs: build
 	@$(STAGE) "the demo" 3m $(DEMO)
+
+# What CI does for a minute or two, for hours.
+.PHONY: soak
+soak: soak-races soak-model ## The random tests, for hours: thousands of races, a million stories of the model
+
+.PHONY: soak-races
+soak-races: build
+	@SPVIRT_RACES_TIMES=20 $(STAGE) "races, thousands" 3h cargo test --quiet --locked --workspace --test races
+
+.PHONY: soak-model
+soak-model: build
+	@SPVIRT_MODEL_TIMES=100 SPVIRT_MODEL_SEED=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') $(STAGE) "a million stories" 12h cargo test --quiet --locked --workspace --test protocol
 
 .PHONY: bench
 bench: bench-hook bench-rewriting ## Measure (release build; docs/numbers.md says what and why)

@@ -221,7 +221,7 @@ fn restore(
     let deadline = Deadline::new(began, config.spvirt.deadline);
     watch(event, deadline);
     let host = Host::new(&config, sys::parent(), deadline)?;
-    ticket::drop(&host, uuid, host.now());
+    ticket::drop(&host, uuid);
     if !policy::is_ours(domain, &config.spvirt)? {
         return Ok(Vec::new());
     }
@@ -254,12 +254,11 @@ fn release_with(event: &Event, config: &Config, uuid: &DomainUuid, began: Instan
 }
 
 fn release_locked(host: &Host, uuid: &DomainUuid) -> Result<(), Left> {
-    let began = host.now();
     let _domain = host.lock(&Lock::Domain(uuid.clone()))?;
     if host.orphaned() {
         return Ok(());
     }
-    ticket::drop(host, uuid, began);
+    ticket::drop(host, uuid);
     match host.claim(uuid)? {
         Some(Entry::Claim(claim)) => release::let_go(host, release::found(claim)),
         Some(Entry::Unreadable { why, .. }) => {
@@ -301,7 +300,8 @@ fn names_volumes(domain: &Domain) -> bool {
 }
 
 /// The domain as a ticket knows it.
-fn subject<'a>(domain: &'a Domain, uuid: &'a DomainUuid) -> Subject<'a> {
+#[must_use]
+pub fn subject<'a>(domain: &'a Domain, uuid: &'a DomainUuid) -> Subject<'a> {
     Subject {
         uuid,
         domain: &domain.name,
@@ -318,7 +318,8 @@ fn configuration() -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-fn wanted(domain: &Domain, config: &Config) -> Result<Vec<Want>, Refusal> {
+/// The volumes that a domain names, through the links that `SPVIRT_FOLLOW` covers too.
+pub fn wanted(domain: &Domain, config: &Config) -> Result<Vec<Want>, Refusal> {
     let folders = &config.spvirt.follow;
     let followed = if folders.is_empty() {
         BTreeMap::new()

@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::api::{Attachment, Listing, Object, Reassign};
-use crate::claim::{Entry, Held, Identity};
+use crate::claim::{Claim, Entry, Held, Identity, Phase};
 use crate::config::Takeover;
 use crate::policy::Want;
-use crate::refusal::{Refusal, Use};
+use crate::refusal::{Holders, Refusal, Use};
 use crate::volume::{Access, ClientId, GlobalId, VolumeRef};
 use crate::world::Link;
 
@@ -27,6 +27,10 @@ pub const BUSY_PAUSE: Duration = Duration::from_millis(300);
 /// Longer than from the end of a verified `prepare` to QEMU having the disk open (20-500 ms seen): who still
 /// has it closed after this is not about to run it.
 const SETTLE: Duration = Duration::from_secs(2);
+/// A list that is older when everything is ready proves nothing any more: the other half of `SETTLE` is for QEMU.
+const FRESH: Duration = Duration::from_secs(1);
+/// Such lists before a start goes on all the same: an API that slow is as slow for the rivals.
+const STALE_LISTS: u8 = 3;
 /// Added per rival of a lower client id, so that rivals act one after the other, the lowest first.
 const STAGGER: Duration = Duration::from_millis(500);
 
@@ -48,6 +52,10 @@ pub struct History {
     pub waited: bool,
     /// Clients that were down in two readings; `None` before they were read.
     pub down: Option<BTreeSet<ClientId>>,
+    /// When the last list was asked for, in milliseconds since boot.
+    pub looked: u64,
+    /// Lists that were too old when everything was ready.
+    pub stale: u8,
     /// Looks at a busy volume so far, and StorPool's words.
     pub busy: Option<(u8, String)>,
 }
@@ -93,7 +101,7 @@ pub fn next(wants: &[Want], me: ClientId, listing: &Listing, arrival: Arrival, h
     let Some((want, holders)) = contested.first() else {
         return uncontested(wants, listing, me, missing, history.rounds);
     };
-    let (volume, holders) = (want.used.clone(), holders.clone());
+    let (volume, holders) = (want.used.clone(), Holders::from(holders.clone()));
     let everyone: BTreeSet<ClientId> = contested.iter().flat_map(|(_, rivals)| rivals).copied().collect();
     let Arrival::Start(policy) = arrival else {
         return beside_the_source(wants, listing, me, &missing, volume, &everyone);
@@ -130,6 +138,13 @@ pub fn next(wants: &[Want], me: ClientId, listing: &Listing, arrival: Arrival, h
     }
 }
 
+/// Whether the last list has to be asked for again before the start goes on.
+#[must_use]
+pub fn is_stale(history: &History, now: u64) -> bool {
+    let age = Duration::from_millis(now.saturating_sub(history.looked));
+    age > FRESH && history.stale < STALE_LISTS
+}
+
 /// The wants, by position, that are not attached here as they must be.
 #[must_use]
 pub fn missing(wants: &[Want], me: ClientId, listing: &Listing) -> Vec<usize> {
@@ -148,7 +163,7 @@ fn beside_the_source(
     everyone: &BTreeSet<ClientId>,
 ) -> Step {
     if everyone.len() > 1 {
-        let holders = everyone.iter().copied().collect();
+        let holders = Holders::from(everyone.iter().copied().collect::<Vec<_>>());
         return Step::Refuse(Refusal::NotOneSource { volume, holders });
     }
     match missing.first().and_then(|i| wants.get(*i)) {
@@ -285,6 +300,25 @@ pub fn ids(wants: &[Want], me: ClientId, listing: &Listing) -> Vec<Option<Global
         .collect()
 }
 
+/// What a start writes into its claim and asks for first: a record and an item for each want. `others` are the claims
+/// of other domains, `earlier` is what an earlier run of this one left.
+#[must_use]
+pub fn stake(
+    wants: &[Want],
+    links: &[Option<Link>],
+    others: &[Entry],
+    earlier: Option<Entry>,
+    me: ClientId,
+) -> (Vec<Held>, Vec<Reassign>) {
+    let remembered: Vec<_> = others.iter().cloned().chain(earlier).collect();
+    let each = wants.iter().zip(links).map(|(want, link)| {
+        let held = held(want, link.as_ref(), &remembered);
+        let item = attach(want, &held, link.as_ref(), others, me);
+        (held, item)
+    });
+    each.unzip()
+}
+
 /// The record of a want in a new claim: what was attached before any of us came is the lowest of what the link
 /// shows and of what the other claims of this volume remember, since one of *them* may have attached it.
 #[must_use]
@@ -343,6 +377,14 @@ pub fn may_share(want: &Want, other: &Entry, identity: &Identity) -> bool {
     other.held(identity).is_some_and(|held| {
         want.shareable && held.shareable || want.access == Access::Ro && held.access == Access::Ro
     })
+}
+
+/// Whether the domain of a neighbour's claim may still ask for less of a volume than a writer needs.
+#[must_use]
+pub fn may_lower(other: &Entry, identity: &Identity) -> bool {
+    let attaching = |claim: &Claim| claim.phase == Phase::Acquiring;
+    matches!(other, Entry::Claim(claim) if attaching(claim))
+        && other.held(identity).is_some_and(|held| held.access == Access::Ro)
 }
 
 /// What a device link shows of a volume that is attached.

@@ -59,6 +59,8 @@ pub trait World {
     fn boot(&self) -> &str;
     /// Milliseconds since boot.
     fn now(&self) -> u64;
+    /// When this call began, in milliseconds since boot.
+    fn began(&self) -> u64;
     /// The libvirt daemon that called us.
     fn daemon(&self) -> Option<Process>;
     /// The thread of that daemon which called us, where the kernel tells it.
@@ -87,6 +89,8 @@ pub trait World {
     fn leave_ticket(&self, ticket: &Ticket) -> Result<(), PathError>;
     /// Takes a domain's ticket away: nobody finds it a second time.
     fn take_ticket(&self, uuid: &DomainUuid) -> Result<Option<Ticket>, PathError>;
+    /// Whether a call of ours works on the domain right now: its lock is held.
+    fn is_worked_on(&self, uuid: &DomainUuid) -> bool;
     /// Proof, in words, that the domain of `entry` lives or is being started on this host and may use the volume.
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String>;
 

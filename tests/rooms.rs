@@ -30,11 +30,15 @@ const PURE: &[&str] = &[
     "src/domain/",
     "src/event.rs",
     "src/filter.rs",
+    "src/health.rs",
     "src/plan.rs",
     "src/policy.rs",
+    "src/preview.rs",
     "src/recipe/",
     "src/reconcile.rs",
     "src/refusal.rs",
+    "src/refusal/",
+    "src/release/intent.rs",
     "src/report.rs",
     "src/volume.rs",
 ];
@@ -59,7 +63,14 @@ const IMPURE: &[&str] = &[
 /// Things that only some rooms may touch, with those rooms.
 const KEYS: &[(&str, &[&str])] = &[
     ("nix::", &["src/sys.rs"]),
-    ("virt::", &["src/ctl/libvirt.rs", "src/ctl/libvirt/domains.rs"]),
+    (
+        "virt::",
+        &[
+            "src/ctl/libvirt.rs",
+            "src/ctl/libvirt/domains.rs",
+            "src/ctl/libvirt/session.rs",
+        ],
+    ),
     ("reqwest", &["src/api/transport.rs"]),
     ("quick_xml", &["src/domain/tokens.rs"]),
     // One function sends every change of attachments.
@@ -101,7 +112,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "src/api/client.rs",
             "src/claim/lock.rs",
             "src/ctl/libvirt.rs",
-            "src/ctl/libvirt/domains.rs",
+            "src/ctl/libvirt/session.rs",
             "src/hook.rs",
             "src/host.rs",
         ],
@@ -111,9 +122,9 @@ const KEYS: &[(&str, &[&str])] = &[
         &[
             "src/api/client.rs",
             "src/claim/lock.rs",
-            "src/ctl/libvirt/domains.rs",
-            "src/ctl/list.rs",
-            "src/ctl/reconcile.rs",
+            "src/ctl/boot.rs",
+            "src/ctl/libvirt/session.rs",
+            "src/ctl/main.rs",
             "src/ctl/rewrite/mod.rs",
             "src/deadline.rs",
             "src/hook.rs",

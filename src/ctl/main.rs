@@ -3,28 +3,43 @@
 
 //! `spvirt`, the helper: what a hook cannot do, or what a person wants to see.
 
+mod adopt;
 mod backup;
+mod boot;
 mod cli;
+mod consent;
+mod explain;
+mod fence;
 mod libvirt;
 mod list;
 mod migrate;
 mod reconcile;
 mod rewrite;
+mod shown;
+mod subject;
+mod takeover;
 mod undo;
 mod xml;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser as _;
 
 use spvirt::api::ApiError;
 use spvirt::claim::lock::LockError;
 use spvirt::config::{self, Config, ConfigError, Files};
+use spvirt::deadline::Deadline;
+use spvirt::fence::NotFenced;
+use spvirt::host::Host;
 use spvirt::persist::PathError;
+use spvirt::refusal::Refusal;
 use spvirt::sys;
 
-/// Why a command could not do its work. Exit code 1.
+use crate::libvirt::Libvirt;
+
+/// Why a command could not do its work. Exit code 1, for wrong usage 2.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -36,13 +51,16 @@ enum Failure {
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error(transparent)]
-    Libvirt(#[from] libvirt::Trouble),
+    Start(#[from] Refusal),
+    #[error(transparent)]
+    Fence(#[from] NotFenced),
     #[error("{0}")]
     Refused(String),
-    /// Exit code 2.
     #[error("{0}")]
     Usage(String),
-    #[error("writing the output: {0}")]
+    #[error(transparent)]
+    Libvirt(#[from] libvirt::Trouble),
+    #[error("reading or writing: {0}")]
     Output(#[from] io::Error),
 }
 
@@ -51,6 +69,17 @@ enum Failure {
 enum Verdict {
     Clean,
     SomethingLeft,
+}
+
+impl Verdict {
+    /// Clean if everything is.
+    fn all(mut clean: impl Iterator<Item = bool>) -> Self {
+        if clean.all(|clean| clean) {
+            Self::Clean
+        } else {
+            Self::SomethingLeft
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -71,12 +100,18 @@ fn main() -> ExitCode {
         })
         .init();
     let mut out = io::stdout().lock();
+    let libvirt = Libvirt::new(&cli.connect);
     let result = match &cli.verb {
-        cli::Verb::List { json } => list::run(&mut out, *json),
+        cli::Verb::List(args) => list::run(&mut out, args),
+        cli::Verb::Explain(args) => explain::run(&mut out, &libvirt, args),
+        cli::Verb::Reconcile(args) => reconcile::run(&mut out, &libvirt, args),
+        cli::Verb::Adopt(args) => adopt::run(&mut out, &libvirt, args),
+        cli::Verb::Takeover(args) => takeover::run(&mut out, &libvirt, args),
+        cli::Verb::Fence(args) => fence::run(&mut out, args),
+        cli::Verb::Boot(args) => boot::run(&mut out, &libvirt, args),
         cli::Verb::Rewrite(args) => rewrite::run(&mut out, &cli.connect, args),
         cli::Verb::Xml(args) => xml::run(&mut out, args),
         cli::Verb::Undo(args) => undo::run(&mut out, &cli.connect, args),
-        cli::Verb::Reconcile { dry_run, json } => reconcile::run(&mut out, &cli.connect, *dry_run, *json),
     };
     match result.and_then(|verdict| Ok(out.flush().map(|()| verdict)?)) {
         Ok(Verdict::Clean) => ExitCode::SUCCESS,
@@ -85,9 +120,10 @@ fn main() -> ExitCode {
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "error: {failure}");
-            match failure {
-                Failure::Usage(_) => ExitCode::from(2),
-                _ => ExitCode::FAILURE,
+            if matches!(failure, Failure::Usage(_)) {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }
@@ -104,4 +140,10 @@ fn configuration() -> Result<Config, Failure> {
         log::warn!("{warning}");
     }
     Ok(config)
+}
+
+/// A host whose time begins now.
+fn host(config: &Config) -> Result<Host<'_>, Failure> {
+    let deadline = Deadline::new(Instant::now(), config.spvirt.deadline);
+    Ok(Host::new(config, None, deadline)?)
 }

@@ -27,6 +27,10 @@ mod sharing;
 mod sources;
 mod stage;
 mod stops;
+mod verbs;
+mod verbs_adopt;
+mod verbs_force;
+mod verbs_reconcile;
 
 use std::process::ExitCode;
 
@@ -52,6 +56,10 @@ fn main() -> ExitCode {
     let suite = conflicts::cases(suite);
     let suite = races::cases(suite);
     let suite = journal::cases(suite);
+    let suite = verbs::cases(suite);
+    let suite = verbs_force::cases(suite);
+    let suite = verbs_reconcile::cases(suite);
+    let suite = verbs_adopt::cases(suite);
     let suite = rewriting::cases(suite);
     let suite = filter::cases(suite);
     suite.run()

@@ -1,257 +1,183 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! Domains and their XML, one question after the other on one connection.
+//! What libvirt knows about domains: which there are, what they do, what they name.
 
-use std::cell::{Cell, RefCell};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use virt::connect::Connect;
-use virt::domain::Domain;
+use virt::domain::{Domain, DomainPausedReason, DomainRunningReason, DomainStateReason};
+use virt::enumutil::Enum;
 use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
+use spvirt::health::{Guest, Life};
 use spvirt::volume::DomainUuid;
 
-use super::PATIENCE;
+use super::Libvirt;
 
-/// How long a change, or a question about all domains, may take.
-const LONG_PATIENCE: Duration = Duration::from_mins(1);
+/// How long a start may take: the hook's deadline, and QEMU's own time.
+const START: Duration = Duration::from_mins(6);
 
-/// Why libvirt did not do something.
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    /// It said no.
-    #[error("libvirt: {0}")]
-    Said(String),
-    /// There is no such domain.
-    #[error("libvirt knows no domain with the name or UUID {0:?}")]
-    NoDomain(String),
-    /// It said nothing in time.
-    #[error("libvirt does not answer: a hook may be working on the domain, try again")]
-    Silent,
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Self::Said(error.message().to_owned())
-    }
-}
-
-/// A domain by its names.
-#[derive(Debug, Clone)]
-pub struct Known {
-    /// Its name, any characters.
-    pub name: String,
+/// A domain that libvirt knows.
+#[derive(Debug)]
+pub struct Found {
     /// Its UUID.
     pub uuid: DomainUuid,
+    /// Its name.
+    pub name: String,
+    /// What it does; `None` if it has no QEMU.
+    pub life: Option<Life>,
+    /// Its XML, without secrets: of what was asked for, what runs or what would start.
+    pub xml: String,
 }
 
-/// A domain as libvirt describes it. The XML has all passwords in it.
-#[derive(Debug)]
-pub struct Description {
-    /// What it is started from next time.
-    pub inactive: String,
-    /// It runs.
-    pub active: bool,
-    /// It has a definition that outlives it.
-    pub persistent: bool,
+/// Which XML of a domain is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Xml {
+    /// What a start would use.
+    Definition,
+    /// What runs.
+    Running,
 }
 
-/// Which XML of a running domain.
-#[derive(Debug, Clone, Copy)]
-pub enum Which {
-    /// As it runs.
-    Live,
-    /// What a migration sends.
-    Migratable,
-}
-
-/// The thread that asks, and what it is to ask.
-type Asker = (Sender<Question>, JoinHandle<()>);
-type Question = Box<dyn FnOnce(&Result<Connect, Error>) + Send>;
-
-/// A connection to libvirt that may write.
-#[derive(Debug)]
-pub struct Session {
-    uri: String,
-    /// Who asks, on a thread of its own: one that gets no answer is left behind.
-    asker: RefCell<Option<Asker>>,
-    /// How long libvirt has been waited for, and for how many answers.
-    waited: Cell<(Duration, u32)>,
-}
-
-impl Session {
-    /// Connects when it is first asked something.
-    pub fn new(uri: &str) -> Self {
-        // libvirt prints every error on stderr by itself unless told not to.
-        virt::error::clear_error_callback();
-        Self {
-            uri: uri.to_owned(),
-            asker: RefCell::new(None),
-            waited: Cell::default(),
-        }
-    }
-
-    /// All domains, sorted by name.
-    pub fn all(&self) -> Result<Vec<Known>, Trouble> {
-        let mut all = self.ask(LONG_PATIENCE, |connection| {
-            let domains = connection.list_all_domains(0)?;
-            domains.iter().map(known).collect::<Result<Vec<_>, _>>()
-        })?;
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
-    }
-
-    /// The domain of this name or UUID.
-    pub fn find(&self, text: &str) -> Result<Known, Trouble> {
-        let wanted = text.to_owned();
-        self.ask(PATIENCE, move |connection| {
-            let by_name = connection.lookup_domain_by_name(&wanted);
-            let domain = match (by_name, DomainUuid::parse(&wanted)) {
-                (Err(error), Some(uuid)) if is_missing(&error) => {
-                    connection.lookup_domain_by_uuid_string(uuid.as_str())
-                }
-                (domain, _) => domain,
-            };
-            match domain {
-                Err(error) if is_missing(&error) => Err(Trouble::NoDomain(wanted)),
-                domain => known(&domain?),
-            }
-        })
-    }
-
-    /// What the domain is.
-    pub fn describe(&self, uuid: &DomainUuid) -> Result<Description, Trouble> {
-        self.about(PATIENCE, uuid, |domain| {
-            Ok(Description {
-                inactive: domain.xml_desc(sys::VIR_DOMAIN_XML_SECURE | sys::VIR_DOMAIN_XML_INACTIVE)?,
-                active: domain.is_active()?,
-                persistent: domain.is_persistent()?,
-            })
-        })
-    }
-
-    /// The XML of a running domain, with all passwords.
-    pub fn running(&self, uuid: &DomainUuid, which: Which) -> Result<String, Trouble> {
-        let flags = match which {
-            Which::Live => sys::VIR_DOMAIN_XML_SECURE,
-            Which::Migratable => sys::VIR_DOMAIN_XML_SECURE | sys::VIR_DOMAIN_XML_MIGRATABLE,
-        };
-        self.about(PATIENCE, uuid, move |domain| Ok(domain.xml_desc(flags)?))
-    }
-
-    /// Makes `xml` the definition of the domain it names.
-    pub fn define(&self, xml: &str) -> Result<(), Trouble> {
-        let xml = xml.to_owned();
-        self.ask(LONG_PATIENCE, move |connection| {
-            connection.define_domain_xml(&xml)?;
-            Ok(())
-        })
-    }
-
-    /// Changes a device of a running domain.
-    pub fn update(&self, uuid: &DomainUuid, device: &str) -> Result<(), Trouble> {
-        let device = device.to_owned();
-        self.about(LONG_PATIENCE, uuid, move |domain| {
-            Ok(domain.update_device_flags(&device, sys::VIR_DOMAIN_AFFECT_LIVE)?)
-        })
-    }
-
-    /// The XML of each storage pool, with its name.
-    pub fn pools(&self) -> Result<Vec<(String, String)>, Trouble> {
-        self.ask(LONG_PATIENCE, |connection| {
-            let pools = connection.list_all_storage_pools(0)?;
-            let described = pools.iter().map(|pool| Ok((pool.name()?, pool.xml_desc(0)?)));
-            described.collect()
-        })
-    }
-
-    fn about<T: Send + 'static>(
-        &self,
-        patience: Duration,
-        uuid: &DomainUuid,
-        question: impl FnOnce(&Domain) -> Result<T, Trouble> + Send + 'static,
-    ) -> Result<T, Trouble> {
+impl Libvirt {
+    /// What the domain does; `None` if it has no QEMU or libvirt does not know it.
+    pub fn life(&self, uuid: &DomainUuid) -> Result<Option<Life>, String> {
         let uuid = uuid.to_string();
-        self.ask(patience, move |connection| {
-            question(&connection.lookup_domain_by_uuid_string(&uuid)?)
+        self.ask(
+            move |connection| match known(connection.lookup_domain_by_uuid_string(&uuid))? {
+                Some(domain) => life(&domain),
+                None => Ok(None),
+            },
+        )
+    }
+
+    /// The domain of this name or UUID, with the XML that a start would use.
+    pub fn find(&self, domain: &str) -> Result<Option<Found>, String> {
+        self.look_up(domain, Xml::Definition)
+    }
+
+    /// The domain of this name or UUID, with the XML of what runs, if it does.
+    pub fn find_running(&self, domain: &str) -> Result<Option<Found>, String> {
+        self.look_up(domain, Xml::Running)
+    }
+
+    fn look_up(&self, domain: &str, which: Xml) -> Result<Option<Found>, String> {
+        // A C string ends there, and would be another name.
+        if domain.contains('\0') {
+            return Ok(None);
+        }
+        let wanted = domain.to_owned();
+        self.ask(move |connection| {
+            let mut domain = known(connection.lookup_domain_by_name(&wanted))?;
+            if domain.is_none()
+                && let Some(uuid) = DomainUuid::parse(&wanted)
+            {
+                domain = known(connection.lookup_domain_by_uuid_string(uuid.as_str()))?;
+            }
+            domain.map_or(Ok(None), |domain| found(&domain, which))
         })
     }
 
-    fn ask<T: Send + 'static>(
-        &self,
-        patience: Duration,
-        question: impl FnOnce(&Connect) -> Result<T, Trouble> + Send + 'static,
-    ) -> Result<T, Trouble> {
-        let (answer, answered) = mpsc::channel();
-        let question: Question = Box::new(move |connection| {
-            let said = match connection {
-                Ok(connection) => question(connection),
-                Err(error) => Err(error.clone().into()),
-            };
-            // Nobody may be listening any more.
-            let _ = answer.send(said);
-        });
-        let mut asker = self.asker.borrow_mut();
-        let (sender, thread) = match asker.take() {
-            Some(running) => running,
-            None => start(self.uri.clone())?,
-        };
-        let began = Instant::now();
-        let sent = sender.send(question);
-        let said = match sent {
-            Ok(()) => answered.recv_timeout(patience),
-            Err(_) => Err(RecvTimeoutError::Disconnected),
-        };
-        let (waited, answers) = self.waited.get();
-        self.waited.set((waited + began.elapsed(), answers + 1));
-        match said {
-            Ok(said) => {
-                *asker = Some((sender, thread));
-                said
+    /// Every domain that has a QEMU, with the XML of what runs.
+    pub fn running(&self) -> Result<Vec<Found>, String> {
+        self.ask(|connection| list(connection, sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE, Xml::Running))
+    }
+
+    /// The domains that libvirt starts at boot, and that are off.
+    pub fn autostart_and_off(&self) -> Result<Vec<Found>, String> {
+        self.ask(|connection| {
+            let flags = sys::VIR_CONNECT_LIST_DOMAINS_AUTOSTART
+                | sys::VIR_CONNECT_LIST_DOMAINS_INACTIVE
+                | sys::VIR_CONNECT_LIST_DOMAINS_PERSISTENT;
+            list(connection, flags, Xml::Definition)
+        })
+    }
+
+    /// Starts a domain, as `virsh start` does.
+    pub fn start(&self, uuid: &DomainUuid) -> Result<(), String> {
+        let uuid = uuid.to_string();
+        self.tell(START, move |connection| {
+            let domain = connection.lookup_domain_by_uuid_string(&uuid)?;
+            match domain.create() {
+                // Somebody else was faster.
+                Err(_) if domain.is_active().unwrap_or(false) => Ok(()),
+                other => other,
             }
-            Err(_) => Err(Trouble::Silent),
-        }
+        })
     }
 }
 
-impl Drop for Session {
-    /// Ends the connection as libvirt likes it. One that gave no answer ends with the process.
-    fn drop(&mut self) {
-        let (waited, answers) = self.waited.get();
-        log::debug!("libvirt: {answers} answers in {} ms", waited.as_millis());
-        if let Some((sender, thread)) = self.asker.take() {
-            drop(sender);
-            let _ = thread.join();
+fn list(connection: &Connect, flags: u32, which: Xml) -> Result<Vec<Found>, Error> {
+    let mut domains = Vec::new();
+    for domain in connection.list_all_domains(flags)? {
+        // It may be gone since the list was made.
+        if let Some(domain) = known(found(&domain, which))? {
+            domains.extend(domain);
         }
+    }
+    domains.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(domains)
+}
+
+/// Nothing, where libvirt knows no such domain.
+fn known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if is(&error, ErrorNumber::NoDomain) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
-fn start(uri: String) -> Result<Asker, Trouble> {
-    let (sender, questions) = mpsc::channel::<Question>();
-    let work = move || {
-        let connection = Connect::open(Some(&uri));
-        for question in questions {
-            question(&connection);
-        }
+fn is(error: &Error, number: ErrorNumber) -> bool {
+    error.code().is_known_and(|code| code == number)
+}
+
+fn found(domain: &Domain, which: Xml) -> Result<Option<Found>, Error> {
+    let Some(uuid) = DomainUuid::parse(&domain.uuid_string()?) else {
+        return Ok(None);
     };
-    match thread::Builder::new().spawn(work) {
-        Ok(thread) => Ok((sender, thread)),
-        Err(error) => Err(Trouble::Said(error.to_string())),
-    }
-}
-
-fn known(domain: &Domain) -> Result<Known, Trouble> {
-    let uuid = domain.uuid_string()?;
-    Ok(Known {
+    let life = life(domain)?;
+    let flags = match which {
+        Xml::Running if life.is_some() => 0,
+        _ => sys::VIR_DOMAIN_XML_INACTIVE,
+    };
+    Ok(Some(Found {
+        uuid,
         name: domain.name()?,
-        uuid: DomainUuid::parse(&uuid).ok_or_else(|| Trouble::Said(format!("{uuid:?} is no UUID")))?,
-    })
+        life,
+        xml: domain.xml_desc(flags)?,
+    }))
 }
 
-fn is_missing(error: &Error) -> bool {
-    error.code().is_known_and(|code| code == ErrorNumber::NoDomain)
+fn life(domain: &Domain) -> Result<Option<Life>, Error> {
+    if !domain.is_active()? {
+        return Ok(None);
+    }
+    let (_, reason) = domain.state()?;
+    let paused = |paused| match paused {
+        DomainPausedReason::Migration | DomainPausedReason::PostCopy => Guest::PausedToMigrate,
+        DomainPausedReason::PostCopyFailed => Guest::PausedByBrokenPostcopy,
+        _ => Guest::Lives,
+    };
+    let state = match reason {
+        Enum::Known(DomainStateReason::Paused(reason)) => reason.known().map_or(Guest::Lives, paused),
+        Enum::Known(DomainStateReason::Running(Enum::Known(DomainRunningReason::PostCopyFailed))) => {
+            Guest::RunsInBrokenPostcopy
+        }
+        _ => Guest::Lives,
+    };
+    let job = match domain.job_info() {
+        Ok(job) => matches!(
+            u32::try_from(job.r#type),
+            Ok(sys::VIR_DOMAIN_JOB_BOUNDED | sys::VIR_DOMAIN_JOB_UNBOUNDED)
+        ),
+        // What libvirt says of the job of a domain that migrates in.
+        Err(error) if is(&error, ErrorNumber::OperationUnsupported) => true,
+        // It has ended since the question before.
+        Err(error) if is(&error, ErrorNumber::OperationInvalid) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(Life { state, job }))
 }
