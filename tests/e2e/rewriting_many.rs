@@ -29,7 +29,9 @@ fn all_domains(stage: &mut Stage) {
     stage.host.define(&Domain::new("all-5"));
     stage.forget();
     let before = stage.definition("all-1");
-    let shown = stage.spvirt(&["rewrite", "--to", "by-id", "--all"]).failed();
+    let shown = stage
+        .spvirt_rewrites(&["rewrite", "--to", "by-id", "--all"])
+        .failed();
     assert!(
         shown
             .stdout
@@ -52,7 +54,7 @@ fn all_domains(stage: &mut Stage) {
     assert_eq!(stage.calls(), ["VolumesList", "Snapshot"]);
     assert_eq!(stage.definition("all-1"), before);
     let json = stage
-        .spvirt(&["rewrite", "--to", "by-id", "--all", "--define", "--json"])
+        .spvirt_rewrites(&["rewrite", "--to", "by-id", "--all", "--define", "--json"])
         .failed();
     let lines: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     let results: Vec<_> = lines
@@ -69,7 +71,9 @@ fn all_domains(stage: &mut Stage) {
     for name in names {
         assert!(stage.definition(name).contains(&stage.by_id(name)));
     }
-    let missing = stage.spvirt(&["rewrite", "--tune", "all-1", "nobody"]).failed();
+    let missing = stage
+        .spvirt_rewrites(&["rewrite", "--tune", "all-1", "nobody"])
+        .failed();
     assert!(
         missing
             .stderr
