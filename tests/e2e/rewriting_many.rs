@@ -3,6 +3,9 @@
 
 //! `spvirt rewrite --all`.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
+
 use spvirt_rig::{Domain, Suite};
 
 use crate::acts::on;
@@ -101,7 +104,7 @@ fn many(stage: &mut Stage) {
         stage
             .host
             .write(&path, on(&format!("many{number}"), &[volume]).xml());
-        commands.push_str(&format!("define {path}\n"));
+        writeln!(commands, "define {path}").unwrap();
     }
     stage.host.write("/run/rig/many/define", commands);
     let define = "virsh -q -c qemu:///system < /run/rig/many/define > /dev/null";
@@ -121,11 +124,12 @@ fn many(stage: &mut Stage) {
     assert!(shown.contains("\x1b[K250 rewritten: "), "{shown}");
     assert!(shown.contains("500 domains: 500 defined"), "{shown}");
     let waited = shown.lines().find(|line| line.contains("libvirt: ")).unwrap();
-    println!(
+    let line = format!(
         "       500 domains in {} ms; {}",
         elapsed.as_millis(),
         waited.trim()
     );
+    writeln!(std::io::stdout(), "{line}").unwrap();
     assert!(stage.definition("many499").contains(&stage.by_id("many-b")));
     let _ = stage
         .host
