@@ -22,6 +22,7 @@ mod panicking;
 mod races;
 mod reconnect;
 mod rewriting;
+mod rewriting_many;
 mod settings;
 mod sharing;
 mod sources;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     let suite = verbs_reconcile::cases(suite);
     let suite = verbs_adopt::cases(suite);
     let suite = rewriting::cases(suite);
+    let suite = rewriting_many::cases(suite);
     let suite = filter::cases(suite);
     suite.run()
 }

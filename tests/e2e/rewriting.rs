@@ -3,7 +3,7 @@
 
 //! `spvirt rewrite`, `undo` and `xml` on real domains.
 
-use spvirt_rig::{Domain, Guest, Output, Suite};
+use spvirt_rig::{Guest, Output, Suite};
 
 use crate::acts::on;
 use crate::stage::Stage;
@@ -23,10 +23,6 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
         .shared(
             "the disks of a running domain change as far as libvirt can",
             updated,
-        )
-        .shared(
-            "all domains are shown, then defined, with one request",
-            all_domains,
         )
         .shared("a disk and metadata from templates", templates)
         .shared(
@@ -77,7 +73,7 @@ fn backups(stage: &Stage, domain: &str) -> Vec<String> {
 }
 
 /// Takes a domain and what was kept of it away.
-fn forget(stage: &Stage, domain: &str) {
+pub fn forget(stage: &Stage, domain: &str) {
     let folder = format!("/var/lib/spvirt/backup/{}", stage.uuid(domain));
     let _ = stage.host.virsh(&["undefine", domain]).ok();
     let _ = stage
@@ -261,77 +257,6 @@ fn updated(stage: &mut Stage) {
     stage.destroy("upd");
     stage.cluster.detach("upd-cd2", stage.host.client());
     forget(stage, "upd");
-    stage.nothing_is_left();
-}
-
-fn all_domains(stage: &mut Stage) {
-    let names = ["all-1", "all-2", "all-3"];
-    stage.volumes(&names);
-    for name in names {
-        stage.host.define(&on(name, &[name]));
-    }
-    stage.host.define(&on("all-4", &["no-such-volume"]));
-    stage.host.define(&Domain::new("all-5"));
-    stage.forget();
-    let before = stage.definition("all-1");
-    let shown = stage
-        .spvirt_rewrites(&["rewrite", "--to", "by-id", "--all"])
-        .failed();
-    assert!(
-        shown
-            .stdout
-            .contains("5 domains: 3 would change, 2 need no change\n"),
-        "{shown}"
-    );
-    assert!(
-        shown
-            .stdout
-            .ends_with("Nothing was changed: say --define to do it.\n"),
-        "{shown}"
-    );
-    assert!(
-        shown
-            .stderr
-            .contains("all-4: vda: volume \"no-such-volume\" is not known to StorPool"),
-        "{shown}"
-    );
-    // What is no volume may be a snapshot.
-    assert_eq!(stage.calls(), ["VolumesList", "Snapshot"]);
-    assert_eq!(stage.definition("all-1"), before);
-    let json = stage
-        .spvirt_rewrites(&["rewrite", "--to", "by-id", "--all", "--define", "--json"])
-        .failed();
-    let lines: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
-    let results: Vec<_> = lines
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|line| line["result"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        results,
-        ["defined", "defined", "defined", "unchanged", "unchanged"]
-    );
-    assert_eq!(lines[3]["left"], true);
-    for name in names {
-        assert!(stage.definition(name).contains(&stage.by_id(name)));
-    }
-    let missing = stage
-        .spvirt_rewrites(&["rewrite", "--tune", "all-1", "nobody"])
-        .failed();
-    assert!(
-        missing
-            .stderr
-            .contains("libvirt knows no domain with the name or UUID \"nobody\""),
-        "{missing}"
-    );
-    assert!(
-        stage.definition("all-1").contains("discard='unmap'"),
-        "the others are done"
-    );
-    for name in names.iter().chain(&["all-4", "all-5"]) {
-        forget(stage, name);
-    }
     stage.nothing_is_left();
 }
 
