@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 # How many domains virsh must have started in one run of the suite on real libvirt.
 E2E_STARTS ?= 165
 # The same for the suite on live migration.
-MIGRATION_STARTS ?= 30
+MIGRATION_STARTS ?= 38
 # What StorPool's documents leave open is a switch of the simulator. The suite runs twice: as the simulator is, and
 # with the other answers.
 E2E_SWITCHES ?= detach-absent=error batch=prefix attach-timeout-reply=error down-client-recorded=no down-detach=busy \

@@ -25,6 +25,7 @@ mod stage;
 mod tickets;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use spvirt_rig::Suite;
 
@@ -32,7 +33,7 @@ use crate::pair::Pair;
 
 fn main() -> ExitCode {
     spvirt_rig::enter();
-    let suite = Suite::sharing("migration", Pair::new);
+    let suite = Suite::sharing("migration", Pair::new).deadline(Duration::from_mins(6));
     let suite = kinds::cases(suite);
     let suite = downtime::cases(suite);
     let suite = tickets::cases(suite);

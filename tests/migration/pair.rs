@@ -11,15 +11,16 @@ use spvirt_rig::{Domain, Guest, Host, Numbers, Output, Running};
 
 use crate::stage::{SOON, Stage};
 
-/// For a whole migration, which waits for the firmware of a guest on a busy machine now and then.
-pub const WHOLE: Duration = Duration::from_mins(1);
+/// For a whole migration, and for the firmware of a guest on a busy machine.
+pub const WHOLE: Duration = Duration::from_mins(2);
 /// Size of a traveller's volume in MiB. Sparse, and more than it can write in a case's time.
 const ROOM: u64 = 4096;
-/// Limits under which a transfer never ends, however slow the guest is: it must not stand still for as much as it
-/// takes to send one page.
+/// What a traveller has in its memory, for the whole way to take [`BALLAST`] seconds at [`CRAWL`].
+const BALLAST: usize = 40;
+/// A file of this many MiB on both hosts; QEMU loads it at 16 MiB, where no guest of ours looks.
+const BALLAST_FILE: &str = "/var/lib/libvirt/images/ballast";
+/// MiB a second.
 const CRAWL: &str = "--bandwidth=1";
-/// Milliseconds that go with [`CRAWL`].
-const NO_DOWNTIME: &str = "1";
 
 /// Host A is the stage's host, StorPool client 1; host B is client 2.
 pub struct Pair {
@@ -48,6 +49,9 @@ impl Pair {
         let b = stage.cluster.host("hostb", 2);
         let pair = Self { b, stage };
         pair.both_set("");
+        for host in [pair.a(), &pair.b] {
+            host.write(BALLAST_FILE, vec![1; BALLAST << 20]);
+        }
         pair
     }
 
@@ -103,7 +107,7 @@ impl Pair {
     pub fn writes(&self, traveller: &Traveller, more: u64) {
         let from = traveller.numbers.complete();
         // Behind the last request that may be under way.
-        let goal = from + more + 64;
+        let goal = from + more + 128;
         self.a()
             .wait_for(&format!("sector {goal} of {}", traveller.name), WHOLE, || {
                 traveller.numbers.reached(goal)
@@ -114,7 +118,6 @@ impl Pair {
     #[track_caller]
     pub fn departs(&self, traveller: &Traveller, from: &Host, options: &[&str]) -> Running {
         let name = &traveller.name;
-        let _ = from.virsh(&["migrate-setmaxdowntime", name, NO_DOWNTIME]).ok();
         let mut migration = self.migrate(traveller, from, &[&[CRAWL], options].concat());
         from.wait_for("the transfer has begun", WHOLE, || {
             migration.has_ended() || sends(from, name)
@@ -137,9 +140,7 @@ impl Pair {
     #[track_caller]
     pub fn hurry(&self, traveller: &Traveller, from: &Host) {
         let name = &traveller.name;
-        let _ = from.virsh(&["migrate-setmaxdowntime", name, "2000"]).ok();
-        // That may have been enough for it to be over by now.
-        let _ = from.virsh(&["migrate-setspeed", name, "4000"]);
+        let _ = from.virsh(&["migrate-setspeed", name, "4000"]).ok();
     }
 
     /// virsh moves a traveller to the other host.
@@ -294,7 +295,12 @@ impl Pair {
 
 /// The XML of a traveller.
 fn xml(name: &str) -> Domain {
-    Domain::new(name).disk(&format!("/dev/storpool/{name}"))
+    let load = format!("loader,file={BALLAST_FILE},addr=0x1000000,force-raw=on");
+    let elements =
+        format!("<qemu:commandline><qemu:arg value='-device'/><qemu:arg value='{load}'/></qemu:commandline>");
+    Domain::new(name)
+        .disk(&format!("/dev/storpool/{name}"))
+        .element(&elements)
 }
 
 /// Whether memory of the domain is on its way.

@@ -15,7 +15,7 @@ use nix::unistd::{Whence, lseek};
 /// Size of a sector in bytes.
 const SECTOR: u64 = 512;
 /// Sectors of one request of the guest: the last one may be there in part.
-const REQUEST: u64 = 32;
+const REQUEST: u64 = 64;
 /// Sectors that a file system stores together.
 const BLOCK: u64 = 8;
 
