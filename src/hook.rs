@@ -254,7 +254,8 @@ fn release_with(event: &Event, config: &Config, uuid: &DomainUuid, began: Instan
 }
 
 fn release_locked(host: &Host, uuid: &DomainUuid) -> Result<(), Left> {
-    let began = host.now();
+    // A migration may announce itself while this process still loads.
+    let began = sys::began().unwrap_or_else(|| host.now());
     let _domain = host.lock(&Lock::Domain(uuid.clone()))?;
     if host.orphaned() {
         return Ok(());

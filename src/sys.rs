@@ -41,6 +41,13 @@ pub fn since_boot() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// When this process was started, in milliseconds since boot, rounded down to the 10 ms in which the kernel tells it
+/// (`USER_HZ` is 100 on every Linux).
+#[must_use]
+pub fn began() -> Option<u64> {
+    process(nix::unistd::getpid().as_raw()).map(|it| it.started * 10)
+}
+
 /// The process that called us.
 #[must_use]
 pub fn parent() -> Option<Process> {
@@ -209,6 +216,12 @@ mod tests {
         assert_eq!(boot_id().unwrap().len(), 36);
         assert!(since_boot() > 0);
         assert_eq!(device_of(Path::new("/dev/null")).unwrap(), None);
+    }
+
+    #[test]
+    fn this_process_began_before_now() {
+        let began = began().unwrap();
+        assert!(began > 0 && began <= since_boot());
     }
 
     #[test]

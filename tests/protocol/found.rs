@@ -144,9 +144,7 @@ fn not_verified() {
 fn no_locks() {
     is_found(
         Mistake::NoLocks,
-        Stage::new(1, vec![vec![shared(name(1, Rw))], vec![shared(id(1, Rw))]])
-            .slow()
-            .budget(&[(Start, 4), (Stop, 3), (Reconcile, 3), (Daemon, 4)]),
-        "",
+        hosts(1).budget(&[(Start, 2), (Stop, 1), (Reconcile, 2)]),
+        "I4",
     );
 }

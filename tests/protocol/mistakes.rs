@@ -100,6 +100,9 @@ impl Staged for Mistaken {
     fn stage(&self) -> Arc<crate::story::Stage> {
         self.call.stage()
     }
+    fn began(&self) -> u64 {
+        self.call.began()
+    }
     fn marks(&self) -> (Option<String>, bool) {
         self.call.marks()
     }
@@ -114,6 +117,12 @@ impl Reconciles for Mistaken {
     }
     fn looks_again(&self, claim: &Claim) {
         self.call.looks_again(claim);
+    }
+    fn running(&self) -> Vec<DomainUuid> {
+        self.call.running()
+    }
+    fn everything_of(&self, client: ClientId) -> Result<Listing, ApiError> {
+        self.call.everything_of(client)
     }
     fn fresh(&self) {
         self.call.fresh();

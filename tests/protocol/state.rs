@@ -281,7 +281,9 @@ impl State {
 
     /// A process starts.
     pub fn starts(&mut self, kind: Kind, host: usize) -> usize {
-        let daemon = self.hosts[host].daemon.filter(|_| kind != Kind::Reconcile);
+        let daemon = self.hosts[host]
+            .daemon
+            .filter(|_| !matches!(kind, Kind::Reconcile | Kind::Takeover(_) | Kind::Fence(_)));
         self.tasks.push(Task::new(kind, host, daemon, self.clock));
         self.tasks.len() - 1
     }
@@ -329,6 +331,8 @@ impl State {
             Kind::Announce(domain) => format!("{host} d{domain} migrate{orphan}"),
             Kind::Release(domain) => format!("{host} d{domain} release{orphan}"),
             Kind::Reconnect(domain) => format!("{host} d{domain} reconnect{orphan}"),
+            Kind::Takeover(domain) => format!("{host} d{domain} takeover"),
+            Kind::Fence(client) => format!("{host} fence {client}"),
             Kind::Reconcile => format!("{host} reconcile"),
         }
     }
