@@ -123,6 +123,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "src/api/client.rs",
             "src/claim/lock.rs",
             "src/ctl/boot.rs",
+            "src/ctl/libvirt/session.rs",
             "src/ctl/main.rs",
             "src/ctl/rewrite/mod.rs",
             "src/deadline.rs",

@@ -25,10 +25,6 @@ impl Staged for Call {
     fn stage(&self) -> Arc<crate::story::Stage> {
         Arc::clone(&self.engine.state().stage)
     }
-    fn began(&self) -> u64 {
-        let state = self.engine.state();
-        state.tasks[self.id].began - state.hosts[self.host].booted
-    }
     fn marks(&self) -> (Option<String>, bool) {
         let task = &self.engine.state().tasks[self.id];
         (task.nonce.clone(), task.resource)

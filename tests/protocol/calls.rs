@@ -87,8 +87,6 @@ fn ends<W: Reconciles + Staged>(world: &W, kind: Kind) -> Answer {
 pub trait Staged {
     /// The stage of the story.
     fn stage(&self) -> std::sync::Arc<crate::story::Stage>;
-    /// When its process was started, in milliseconds since boot.
-    fn began(&self) -> u64;
     /// The number in the XML this call reads or writes, and whether that has a `<resource>`.
     fn marks(&self) -> (Option<String>, bool);
 }
@@ -116,17 +114,16 @@ fn prepare<W: World + Staged>(world: &W, domain: usize) -> Answer {
     })
 }
 
-fn release<W: World + Staged>(world: &W, domain: usize) -> Result<(), Left> {
+fn release<W: World>(world: &W, domain: usize) -> Result<(), Left> {
     let uuid = uuid(domain);
     if world.claim(&uuid)?.is_none() {
         return Ok(());
     }
-    let began = world.began();
     let _domain = world.lock(&Lock::Domain(uuid.clone()))?;
     if world.orphaned() {
         return Ok(());
     }
-    ticket::drop(world, &uuid, began);
+    ticket::drop(world, &uuid);
     match world.claim(&uuid)? {
         Some(Entry::Claim(claim)) => release::let_go(world, release::found(claim)),
         _ => Ok(()),

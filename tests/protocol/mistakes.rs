@@ -100,9 +100,6 @@ impl Staged for Mistaken {
     fn stage(&self) -> Arc<crate::story::Stage> {
         self.call.stage()
     }
-    fn began(&self) -> u64 {
-        self.call.began()
-    }
     fn marks(&self) -> (Option<String>, bool) {
         self.call.marks()
     }
@@ -140,6 +137,9 @@ impl World for Mistaken {
     }
     fn now(&self) -> u64 {
         self.call.now()
+    }
+    fn began(&self) -> u64 {
+        self.call.began()
     }
     fn daemon(&self) -> Option<Process> {
         self.call.daemon()
