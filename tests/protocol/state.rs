@@ -304,6 +304,14 @@ impl State {
         self.check();
     }
 
+    /// I6: whether a hook waits for a moment beyond its deadline. libvirt, and everybody's `virsh list`, waits for it.
+    pub fn waits_too_long(&self, id: usize) -> bool {
+        let task = &self.tasks[id];
+        let end = task.began + DEADLINE;
+        task.daemon.is_some()
+            && matches!(&task.waits, Waits::Until(wakes) | Waits::Lock(_, wakes) if *wakes > end)
+    }
+
     /// Whether a process waits in a circle for a lock it holds itself.
     pub fn is_deadlocked(&self, id: usize) -> bool {
         let mut seen = BTreeSet::new();
