@@ -65,7 +65,7 @@ pub fn acquire_as<W: World>(
     if wants.is_empty() {
         return Ok(());
     }
-    let (mut claim, items) = stake(world, start, &wants, earlier)?;
+    let (mut claim, items) = stake(world, start, &mut wants, earlier)?;
     let Err(refusal) = attach(world, arrival, &mut wants, &mut claim, &items) else {
         for access in [Access::Rw, Access::Ro] {
             let attached = claim.volumes.iter().filter(|held| held.access == access);
@@ -129,10 +129,16 @@ pub(crate) fn identified<W: World>(world: &W, wants: Vec<Want>) -> Result<Vec<Wa
 fn stake<W: World>(
     world: &W,
     start: &Start,
-    wants: &[Want],
+    wants: &mut [Want],
     mut earlier: Option<Claim>,
 ) -> Result<(Claim, Vec<Reassign>), Refusal> {
-    let _claims = world.lock(&Lock::Claims)?;
+    let mut claims = world.lock(&Lock::Claims)?;
+    if neighbours::may_have_by_id(world, start.subject.uuid, wants)? {
+        // Nothing is asked of StorPool under this lock.
+        drop(claims);
+        neighbours::learn_ids(world, wants)?;
+        claims = world.lock(&Lock::Claims)?;
+    }
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
     if let Some(claim) = &mut earlier {
@@ -153,6 +159,7 @@ fn stake<W: World>(
         volumes,
     };
     world.save(&claim)?;
+    drop(claims);
     Ok((claim, items))
 }
 

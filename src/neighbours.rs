@@ -10,7 +10,7 @@ use crate::plan;
 use crate::policy::Want;
 use crate::refusal::Refusal;
 use crate::release;
-use crate::volume::Access;
+use crate::volume::{Access, DomainUuid, VolumeRef};
 use crate::world::World;
 
 /// Between two looks at a neighbour that is attaching.
@@ -34,6 +34,33 @@ pub fn refuse_if_used_here<W: World>(
                 proof,
             });
         }
+    }
+    Ok(())
+}
+
+/// Whether a neighbour may have a volume of `wants` by its global id, and nothing on this host tells. As long as it is
+/// attached its links do; one that was taken from a neighbour that starts just now has none, and our attach would give
+/// it back.
+pub fn may_have_by_id<W: World>(world: &W, uuid: &DomainUuid, wants: &[Want]) -> Result<bool, Refusal> {
+    if wants.iter().all(|want| want.global_id.is_some()) {
+        return Ok(false);
+    }
+    let by_id = |entry: Entry| match entry {
+        Entry::Claim(claim) if claim.uuid != *uuid => claim.volumes,
+        _ => Vec::new(),
+    };
+    let held = world.claims()?.into_iter().flat_map(by_id);
+    let ids: Vec<_> = held
+        .map(|held| held.volume)
+        .filter(|volume| matches!(volume, VolumeRef::Id(_)))
+        .collect();
+    Ok(world.devices(&ids).iter().any(Option::is_none))
+}
+
+/// Asks for the ids of volumes that are known by name only.
+pub fn learn_ids<W: World>(world: &W, wants: &mut [Want]) -> Result<(), Refusal> {
+    for want in wants.iter_mut().filter(|want| want.global_id.is_none()) {
+        want.global_id = world.describe(&want.object())?.and_then(|found| found.global_id);
     }
     Ok(())
 }

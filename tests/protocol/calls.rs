@@ -4,16 +4,21 @@
 //! The calls of ours: the shipped acquire, release, adopt and reconcile, and around them the few lines that
 //! `hook.rs` and the helper have around them.
 
-use spvirt::acquire::{Start, acquire};
+use spvirt::acquire::{Start, acquire, acquire_as};
 use spvirt::adopt;
+use spvirt::api::{ApiError, Listing};
 use spvirt::claim::lock::{Lock, LockError};
-use spvirt::claim::{Claim, Entry};
+use spvirt::claim::{Claim, Entry, Held};
+use spvirt::config::Takeover;
+use spvirt::fence;
+use spvirt::plan::Arrival;
 use spvirt::reconcile::{Action, DomainState, decide, may_go};
 use spvirt::release::{self, Left};
 use spvirt::ticket::{self, Subject};
-use spvirt::volume::DomainUuid;
+use spvirt::volume::{ClientId, DomainUuid, VolumeRef};
 use spvirt::world::{Stage, World};
 
+use crate::events::domain_of;
 use crate::mistakes::Mistaken;
 use crate::story::uuid;
 use crate::task::{Answer, Kind};
@@ -27,6 +32,10 @@ pub trait Reconciles: World {
     fn try_lock(&self, lock: &Lock) -> Result<Self::Guard, LockError>;
     /// It looks at a claim.
     fn looks_again(&self, claim: &Claim);
+    /// The domains that run here; none if libvirt does not say.
+    fn running(&self) -> Vec<DomainUuid>;
+    /// All that a client has attached.
+    fn everything_of(&self, client: ClientId) -> Result<Listing, ApiError>;
     /// The time of a call begins.
     fn fresh(&self);
 }
@@ -56,6 +65,16 @@ fn ends<W: Reconciles + Staged>(world: &W, kind: Kind) -> Answer {
             let wants = world.stage().wants(domain);
             let _ = adopt::adopt(world, &uuid(domain), &format!("d{domain}"), &wants);
             Ok(())
+        }
+        Kind::Takeover(domain) => {
+            world.fresh();
+            world.enter(Stage::Work);
+            take_over(world, domain)
+        }
+        Kind::Fence(client) => {
+            world.fresh();
+            world.enter(Stage::Work);
+            fence(world, client)
         }
         Kind::Reconcile => {
             reconcile(world);
@@ -111,22 +130,91 @@ fn release<W: World>(world: &W, domain: usize) -> Result<(), Left> {
     }
 }
 
-fn reconcile<W: Reconciles>(world: &W) {
+/// What `spvirt reconcile` does.
+fn reconcile<W: Reconciles + Staged>(world: &W) {
     world.fresh();
-    for entry in world.claims().unwrap() {
-        world.fresh();
-        let Ok(_domain) = world.try_lock(&Lock::Domain(entry.uuid().clone())) else {
-            continue;
-        };
-        let Some(Entry::Claim(claim)) = world.claim(entry.uuid()).unwrap() else {
-            continue;
-        };
-        let state = world.libvirt_says(&claim.uuid);
-        if decide(&claim, world.me(), world.boot(), &state) == Action::Finish {
-            world.looks_again(&claim);
-            let claim = release::found(claim);
-            let unsure = claim.unsure && !may_go(&claim);
-            let _ = release::let_go(world, Claim { unsure, ..claim });
+    let entries = world.claims().unwrap();
+    let refs: Vec<_> = entries.iter().flat_map(references).collect();
+    if refs.is_empty() || world.attachments(&refs).is_ok() {
+        for entry in &entries {
+            world.fresh();
+            settle(world, entry.uuid());
         }
     }
+    for uuid in world.running() {
+        world.fresh();
+        adopt_running(world, &uuid);
+    }
+}
+
+fn references(entry: &Entry) -> Vec<VolumeRef> {
+    match entry {
+        Entry::Claim(claim) => claim.volumes.iter().map(Held::reference).collect(),
+        Entry::Unreadable { .. } => Vec::new(),
+    }
+}
+
+fn settle<W: Reconciles>(world: &W, uuid: &DomainUuid) {
+    let Ok(_domain) = world.try_lock(&Lock::Domain(uuid.clone())) else {
+        return;
+    };
+    let Some(Entry::Claim(claim)) = world.claim(uuid).unwrap() else {
+        return;
+    };
+    let state = world.libvirt_says(&claim.uuid);
+    if decide(&claim, world.me(), world.boot(), &state) == Action::Finish {
+        world.looks_again(&claim);
+        let claim = release::found(claim);
+        let unsure = claim.unsure && !may_go(&claim);
+        let _ = release::let_go(world, Claim { unsure, ..claim });
+    }
+}
+
+fn adopt_running<W: Reconciles + Staged>(world: &W, uuid: &DomainUuid) {
+    let domain = domain_of(uuid).unwrap();
+    if world.claim(uuid).unwrap().is_some() {
+        return;
+    }
+    let Ok(_domain) = world.try_lock(&Lock::Domain(uuid.clone())) else {
+        return;
+    };
+    if world.libvirt_says(uuid) != DomainState::Active || world.claim(uuid).unwrap().is_some() {
+        return;
+    }
+    let wants = world.stage().wants(domain);
+    let _ = adopt::ensure_claim(world, uuid, &format!("d{domain}"), &wants);
+}
+
+/// What `spvirt takeover` does, once it was agreed to.
+fn take_over<W: Reconciles + Staged>(world: &W, domain: usize) -> Answer {
+    let uuid = uuid(domain);
+    let _domain = world
+        .try_lock(&Lock::Domain(uuid.clone()))
+        .map_err(|error| error.to_string())?;
+    if world.libvirt_says(&uuid) != DomainState::Inactive {
+        return Err("it runs, or nobody knows".to_owned());
+    }
+    let wants = world.stage().wants(domain);
+    let policy = Takeover::Always;
+    about(world, domain, |subject| {
+        let start = Start {
+            subject: *subject,
+            policy,
+        };
+        acquire_as(world, &start, Arrival::Start(policy), wants).map_err(|why| why.to_string())
+    })?;
+    world.enter(Stage::Undo);
+    match world.claim(&uuid).unwrap() {
+        Some(Entry::Claim(claim)) => release::let_go(world, claim).map_err(|left| left.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// What `spvirt fence` does, once it was agreed to.
+fn fence<W: Reconciles>(world: &W, client: u16) -> Answer {
+    let client = ClientId::new(client).unwrap();
+    fence::check(world, client, false).map_err(|why| why.to_string())?;
+    let listing = world.everything_of(client).map_err(|error| error.to_string())?;
+    let plan = fence::plan(&listing, client).map_err(|why| why.to_string())?;
+    fence::fence(world, &plan).map_err(|error| error.to_string())
 }

@@ -149,6 +149,16 @@ impl Cluster {
         }
     }
 
+    /// `AttachmentsList`, all of it.
+    pub fn list_all(&self) -> Listing {
+        let all: Vec<_> = self
+            .volumes
+            .keys()
+            .map(|number| VolumeRef::Id(gid(*number)))
+            .collect();
+        self.list(&all, 0)
+    }
+
     /// `AttachmentsList`.
     pub fn list(&self, refs: &[VolumeRef], me: u16) -> Listing {
         let wanted = |(number, volume): &(&u32, &Volume)| refs.iter().any(|it| is(it, **number, volume));

@@ -49,6 +49,9 @@ impl Engine {
     pub fn step<T>(self: &Arc<Self>, id: usize, waits: Waits, effect: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         state.tasks[id].waits = waits;
+        if state.waits_too_long(id) {
+            state.breaks("I6: a hook waits for longer than its deadline");
+        }
         if state.is_deadlocked(id) {
             state.breaks("calls wait for each other's locks");
         }

@@ -3,6 +3,7 @@
 
 //! Every mistake is found, on a stage where it should show: a search that finds none would prove nothing.
 
+use spvirt::config::Takeover;
 use spvirt::volume::Access::{Ro, Rw};
 
 use crate::mistakes::Mistake;
@@ -65,6 +66,12 @@ fn ticket_stays() {
 fn readers_not_awaited() {
     let stage = one_host(shared(name(1, Ro)), shared(name(1, Rw)));
     is_found(Mistake::ReadersNotAwaited, stage.budget(&[(Start, 2)]), "I2");
+}
+#[test]
+fn names_not_asked() {
+    let domains = vec![vec![name(1, Rw)], vec![id(1, Rw)]];
+    let stage = Stage::new(2, domains).policy(Takeover::Always);
+    is_found(Mistake::NamesNotAsked, stage.budget(&[(Start, 3)]), "I1");
 }
 #[test]
 fn force_all() {
@@ -144,9 +151,7 @@ fn not_verified() {
 fn no_locks() {
     is_found(
         Mistake::NoLocks,
-        Stage::new(1, vec![vec![shared(name(1, Rw))], vec![shared(id(1, Rw))]])
-            .slow()
-            .budget(&[(Start, 4), (Stop, 3), (Reconcile, 3), (Daemon, 4)]),
-        "",
+        hosts(1).budget(&[(Start, 2), (Stop, 1), (Reconcile, 2)]),
+        "I4",
     );
 }

@@ -112,8 +112,19 @@ impl State {
         if others.is_empty() {
             return if item.force { Err("forces nobody") } else { Ok(()) };
         }
-        let always = self.stage.policy == Takeover::Always;
-        if self.stage.policy == Takeover::Never || !matches!(task.kind, Kind::Prepare(_)) {
+        if let Kind::Fence(client) = task.kind {
+            let of_whom = item.force && item.attach.is_none() && others == BTreeSet::from([client]);
+            let down = others.is_subset(&task.down_twice());
+            return if of_whom && down {
+                Ok(())
+            } else {
+                Err("fences somebody who is not known to be down")
+            };
+        }
+        let said = matches!(task.kind, Kind::Takeover(_));
+        let always = said || self.stage.policy == Takeover::Always;
+        let never = !said && self.stage.policy == Takeover::Never;
+        if never || !said && !matches!(task.kind, Kind::Prepare(_)) {
             return Err("takes from others, against the policy");
         }
         if item.attach.is_none_or(|(_, access)| access != Access::Rw) {

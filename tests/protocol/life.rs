@@ -83,7 +83,7 @@ impl State {
             Kind::Release(_) => self.domain(host, domain).life = Life::Off,
             // Killed by a signal: libvirt kills the guest.
             Kind::Reconnect(_) if done != Some(true) => self.qemu_ends(host, domain),
-            Kind::Reconnect(_) | Kind::Reconcile | Kind::Announce(_) => {}
+            _ => {}
         }
         self.check();
     }

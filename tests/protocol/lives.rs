@@ -18,14 +18,7 @@ const STORIES: u32 = 1000;
 fn everything(policy: Takeover) -> Stage {
     let domains = vec![
         vec![name(1, Rw), id(4, Rw)],
-        // By another name under `always`, a start between the `prepare` of another domain of this host and its
-        // QEMU would be told from it only after the attach, and that would give the other one back what was taken
-        // from it by force.
-        vec![if policy == Takeover::Always {
-            name(1, Rw)
-        } else {
-            id(1, Rw)
-        }],
+        vec![id(1, Rw)],
         vec![shared(name(2, Rw)), shared(name(3, Ro)), name(5, Ro)],
         vec![shared(id(2, Rw)), name(5, Ro)],
         vec![shared(name(3, Rw))],
@@ -54,6 +47,8 @@ fn everything(policy: Takeover) -> Stage {
         (Cut, 1, u32::MAX),
         (ClientRestart, 1, u32::MAX),
         (Reconcile, 3, u32::MAX),
+        (Takeover, 2, u32::MAX),
+        (Fence, 2, u32::MAX),
         (Hand, 1, u32::MAX),
         (HotPlug, 4, u32::MAX),
         (Probe, 2, u32::MAX),

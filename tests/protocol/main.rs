@@ -17,6 +17,7 @@
 )]
 
 mod api;
+mod beside;
 mod calls;
 mod cluster;
 mod engine;
@@ -28,6 +29,7 @@ mod life;
 mod lives;
 mod migrate;
 mod mistakes;
+mod people;
 mod scenarios;
 mod search;
 mod state;

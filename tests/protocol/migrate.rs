@@ -4,6 +4,7 @@
 //! Migrations, as libvirt does them: `migrate` and `prepare` on the destination in one call of one worker thread of
 //! its daemon, the transfer, the switch from one QEMU to the other, and then, if nothing happens, the source ends.
 
+use crate::events::pick;
 use crate::host::{Life, Open};
 use crate::state::State;
 use crate::story::{Event, Ticket, What};
@@ -85,6 +86,8 @@ impl State {
             _ => *others.get(usize::from(event.which) % others.len().max(1))?,
         };
         self.hosts[dest].daemon?;
+        let told_apart = event.what != What::MigrateFails || self.is_told_apart(dest, domain);
+        told_apart.then_some(())?;
         let (from, to) = (self.hosts[source].name, self.hosts[dest].name);
         let how = match event.what {
             What::MigrateSelf => " (to itself)",
@@ -230,6 +233,14 @@ impl State {
         }
     }
 
+    /// Finding F9, what `SPVIRT_TICKET=nonce` is for: by its looks a start may be a migration that died between its
+    /// hooks, where the definition looks like a running domain, too.
+    fn is_told_apart(&self, dest: usize, domain: usize) -> bool {
+        let offline = self.happened.contains_key(&What::MigrateOffline);
+        let alike = self.stage.resource || offline || self.hosts[dest].domains[domain].defined_resource;
+        self.stage.ticket == Ticket::Nonce || !alike
+    }
+
     /// A migration is aborted, at once or while it copies.
     fn abort(&mut self, event: Event) -> Option<()> {
         let all = (0..self.migrations.len()).filter(|domain| self.migrations[*domain].is_some());
@@ -239,9 +250,7 @@ impl State {
             self.migrations[domain].as_mut()?.fate = Some(What::Abort);
             return Some(());
         }
-        // By its looks a start may be a migration that died between its hooks, where definitions look like running
-        // domains, too: what `SPVIRT_TICKET=nonce` is for.
-        let known = self.stage.ticket == Ticket::Nonce || !self.stage.resource;
+        let known = self.is_told_apart(self.migrations[domain].as_ref()?.dest, domain);
         let may = match phase {
             Phase::Announced => known,
             Phase::Copying | Phase::Switching => true,
@@ -325,15 +334,24 @@ impl State {
         }
     }
 
-    /// A worker thread of a daemon: they take turns, so that of a later start may be that of a migration.
+    /// A worker thread of a daemon that has nothing to do: they take turns, so that of a later start may be that of a
+    /// migration.
     pub fn next_thread(&mut self, host: usize) -> i32 {
-        let threads = if self.stage.threads_differ { i32::MAX } else { 2 };
-        let it = &mut self.hosts[host];
-        it.thread = it.thread % threads + 1;
-        it.thread
+        let works = |thread: i32| {
+            let hooks = self.tasks.iter().filter(|task| task.alive && task.host == host);
+            let migrations = self.migrations.iter().flatten().filter(|it| it.dest == host);
+            let comes =
+                |it: &&Migration| matches!(it.phase, Phase::Announcing | Phase::Announced | Phase::Preparing);
+            hooks.map(|task| task.thread_of_daemon).any(|it| it == thread)
+                || migrations.filter(comes).any(|it| it.thread == thread)
+        };
+        let last = self.hosts[host].thread;
+        let round = (1..=2).map(|step| (last + step) % 2 + 1).chain(3..);
+        let thread = round
+            .into_iter()
+            .find(|thread| !works(*thread))
+            .unwrap_or_default();
+        self.hosts[host].thread = thread;
+        thread
     }
-}
-
-fn pick<T>(of: &[T], who: u8) -> Option<&T> {
-    of.get(usize::from(who) % of.len().max(1))
 }

@@ -34,6 +34,8 @@ pub enum Mistake {
     TicketStays,
     /// Nobody waits for a neighbour that may lower a volume.
     ReadersNotAwaited,
+    /// Nobody asks which volume a name means.
+    NamesNotAsked,
     /// A takeover forces everybody.
     ForceAll,
     /// Other claims do not protect anything.
@@ -114,6 +116,12 @@ impl Reconciles for Mistaken {
     }
     fn looks_again(&self, claim: &Claim) {
         self.call.looks_again(claim);
+    }
+    fn running(&self) -> Vec<DomainUuid> {
+        self.call.running()
+    }
+    fn everything_of(&self, client: ClientId) -> Result<Listing, ApiError> {
+        self.call.everything_of(client)
     }
     fn fresh(&self) {
         self.call.fresh();
@@ -247,6 +255,9 @@ impl World for Mistaken {
         Ok(listing)
     }
     fn describe(&self, object: &Object) -> Result<Option<Description>, ApiError> {
+        if self.is(Mistake::NamesNotAsked) {
+            return Ok(None);
+        }
         self.call.describe(object)
     }
     fn clients(&self) -> Result<Clients, ApiError> {

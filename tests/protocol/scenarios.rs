@@ -191,7 +191,7 @@ scenarios! {
     e3_two_reconciles_on_two_hosts: two_disks(2).slow(), [(Start, 4), (Stop, 3), (Kill, 2), (Reconcile, 4), (Host, 2)];
 }
 
-// Hosts that are cut off, clients that restart.
+// Hosts that are cut off, clients that restart. (`g8`, a guest that lost its volumes and is migrated on, is open.)
 scenarios! {
     g1_partition: hosts(2).slow(), [(Start, 2), (Stop, 1), (Cut, 2), (Reconcile, 1)];
     g2_partition_daemon_killed: hosts(2).slow(), [(Start, 2), (Stop, 1), (Cut, 2), (Reconcile, 1), (Daemon, 2)];

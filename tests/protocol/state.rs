@@ -281,7 +281,9 @@ impl State {
 
     /// A process starts.
     pub fn starts(&mut self, kind: Kind, host: usize) -> usize {
-        let daemon = self.hosts[host].daemon.filter(|_| kind != Kind::Reconcile);
+        let daemon = self.hosts[host]
+            .daemon
+            .filter(|_| !matches!(kind, Kind::Reconcile | Kind::Takeover(_) | Kind::Fence(_)));
         self.tasks.push(Task::new(kind, host, daemon, self.clock));
         self.tasks.len() - 1
     }
@@ -300,6 +302,14 @@ impl State {
             self.breaks("I6: a call goes on and on");
         }
         self.check();
+    }
+
+    /// I6: whether a hook waits for a moment beyond its deadline. libvirt, and everybody's `virsh list`, waits for it.
+    pub fn waits_too_long(&self, id: usize) -> bool {
+        let task = &self.tasks[id];
+        let end = task.began + DEADLINE;
+        task.daemon.is_some()
+            && matches!(&task.waits, Waits::Until(wakes) | Waits::Lock(_, wakes) if *wakes > end)
     }
 
     /// Whether a process waits in a circle for a lock it holds itself.
@@ -329,6 +339,8 @@ impl State {
             Kind::Announce(domain) => format!("{host} d{domain} migrate{orphan}"),
             Kind::Release(domain) => format!("{host} d{domain} release{orphan}"),
             Kind::Reconnect(domain) => format!("{host} d{domain} reconnect{orphan}"),
+            Kind::Takeover(domain) => format!("{host} d{domain} takeover"),
+            Kind::Fence(client) => format!("{host} fence {client}"),
             Kind::Reconcile => format!("{host} reconcile"),
         }
     }

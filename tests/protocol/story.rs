@@ -70,6 +70,10 @@ pub enum What {
     ConfirmStuck,
     /// A person resumes a paused domain that runs nowhere else.
     Resume,
+    /// A person takes a domain over.
+    Takeover,
+    /// A person fences a client.
+    Fence,
     /// `spvirt reconcile` runs.
     Reconcile,
     /// A person attaches or detaches by hand, while nothing of ours goes on there.
@@ -178,8 +182,6 @@ pub struct Stage {
     pub ticket: Ticket,
     /// Definitions have a `<resource>`, as running domains have.
     pub resource: bool,
-    /// No two jobs of a daemon are done by the same worker thread.
-    pub threads_differ: bool,
     /// A seeded mistake.
     pub mistake: Option<Mistake>,
 }
@@ -204,7 +206,6 @@ impl Stage {
             length: 1..60,
             ticket: Ticket::Nonce,
             resource: false,
-            threads_differ: false,
             mistake: None,
         }
     }

@@ -22,6 +22,10 @@ pub enum Kind {
     Release(usize),
     /// `reconnect begin` of a domain.
     Reconnect(usize),
+    /// `spvirt takeover` of a domain.
+    Takeover(usize),
+    /// `spvirt fence` of a client.
+    Fence(u16),
     /// `spvirt reconcile`.
     Reconcile,
 }
@@ -33,8 +37,9 @@ impl Kind {
             Self::Prepare(domain)
             | Self::Announce(domain)
             | Self::Release(domain)
+            | Self::Takeover(domain)
             | Self::Reconnect(domain) => Some(domain),
-            Self::Reconcile => None,
+            Self::Reconcile | Self::Fence(_) => None,
         }
     }
 }

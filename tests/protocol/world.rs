@@ -11,22 +11,18 @@ use spvirt::api::{ApiError, Clients, Description, Listing, Object, Reassign};
 use spvirt::claim::lock::{Lock, LockError};
 use spvirt::claim::{Claim, Entry, Identity, Phase, Process, file};
 use spvirt::persist::PathError;
-use spvirt::reconcile::DomainState;
 use spvirt::ticket::Ticket;
 use spvirt::volume::{Access, ClientId, DomainUuid, VolumeRef};
 use spvirt::world::{Link, Stage, World};
 
 use crate::api::words;
-use crate::calls::{Reconciles, Staged};
 use crate::cluster::gid;
 use crate::engine::Engine;
 use crate::events::domain_of;
-use crate::host::Life;
 use crate::state::{DEADLINE, State};
-use crate::task::Waits;
+use crate::task::{Kind, Waits};
 
-/// How long libvirt may think about a question of `reconcile`, and how long a start may take until its QEMU shows.
-const PATIENCE: u64 = 5000;
+/// How long a start may take until its QEMU shows.
 const LAUNCH: u64 = 60_000;
 
 /// One call of ours.
@@ -91,7 +87,8 @@ impl Call {
         state.tell(|state| format!("{}: {}", state.called(id), line()));
     }
 
-    fn take(&self, state: &mut State, lock: &Lock) -> Result<Guard, LockError> {
+    /// Takes a lock, if it is free.
+    pub fn take(&self, state: &mut State, lock: &Lock) -> Result<Guard, LockError> {
         let at = (self.host, lock.to_string());
         if state.locks.contains_key(&at) {
             self.tell(state, || format!("does not get {lock}"));
@@ -111,61 +108,6 @@ impl Call {
         if state.locks.get(&(self.host, Lock::Claims.to_string())) != Some(&self.id) {
             state.breaks("a claim is written without the claims lock");
         }
-    }
-}
-
-impl Staged for Call {
-    fn stage(&self) -> Arc<crate::story::Stage> {
-        Arc::clone(&self.engine.state().stage)
-    }
-    fn marks(&self) -> (Option<String>, bool) {
-        let task = &self.engine.state().tasks[self.id];
-        (task.nonce.clone(), task.resource)
-    }
-}
-
-impl Reconciles for Call {
-    fn libvirt_says(&self, uuid: &DomainUuid) -> DomainState {
-        for attempt in 0..2 {
-            let state = self.step(|state| {
-                let it = &state.hosts[self.host].domains[domain_of(uuid).unwrap()];
-                let answer = match it.life {
-                    _ if state.hosts[self.host].daemon.is_none() => {
-                        Some(DomainState::Unknown("no libvirt".into()))
-                    }
-                    Life::Preparing | Life::Launching | Life::Releasing => None,
-                    _ if it.hook.is_some() => None,
-                    Life::Running | Life::Paused | Life::Incoming => Some(DomainState::Active),
-                    Life::Off | Life::Gone => Some(DomainState::Inactive),
-                };
-                self.tell(state, || format!("asks libvirt: {answer:?}"));
-                answer
-            });
-            match state {
-                Some(state) => return state,
-                None if attempt == 0 => self.sleep(self.time().0 + PATIENCE),
-                None => {}
-            }
-        }
-        DomainState::Unknown("libvirt does not answer".into())
-    }
-
-    fn try_lock(&self, lock: &Lock) -> Result<Guard, LockError> {
-        self.step(|state| self.take(state, lock))
-    }
-
-    fn looks_again(&self, claim: &Claim) {
-        if claim.phase == Phase::Releasing {
-            let mut state = self.engine.state();
-            state.late_ones_come(self.host, domain_of(&claim.uuid).unwrap());
-        }
-    }
-
-    fn fresh(&self) {
-        let mut state = self.engine.state();
-        state.tasks[self.id].began = state.clock;
-        drop(state);
-        self.enter(Stage::Release);
     }
 }
 
@@ -347,11 +289,12 @@ impl World for Call {
             let takes = items
                 .iter()
                 .any(|item| item.attach.is_some() && !item.detach.is_empty());
+            let starts = matches!(state.tasks[self.id].kind, Kind::Prepare(_));
             let forces = items.iter().any(|item| item.force);
             match &answer {
                 Err(fault) if fault.is_open() => state.sees("was busy"),
-                Ok(()) if forces => state.sees("took over by force"),
-                Ok(()) if takes => state.sees("took over"),
+                Ok(()) if forces && starts => state.sees("took over by force"),
+                Ok(()) if takes && starts => state.sees("took over"),
                 _ => {}
             }
             self.tell(state, || {
