@@ -37,8 +37,13 @@ impl Edits {
 
     /// Puts `text` in place of the bytes of `span`.
     pub fn replace(&mut self, span: Range<usize>, text: &str) {
+        self.replace_by_parts(span, &[text]);
+    }
+
+    /// Puts a text that comes in parts in place of the bytes of `span`.
+    pub fn replace_by_parts(&mut self, span: Range<usize>, parts: &[&str]) {
         let begin = self.text.len();
-        self.text.push_str(text);
+        self.text.extend(parts.iter().copied());
         self.list.push(Edit {
             span,
             text: begin..self.text.len(),
