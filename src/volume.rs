@@ -130,9 +130,15 @@ impl VolumeRef {
     /// The same as text, the way a domain names it.
     #[must_use]
     pub fn path(&self) -> String {
+        self.path_parts().concat()
+    }
+
+    /// The same in three pieces. No character in them means anything to XML.
+    #[must_use]
+    pub fn path_parts(&self) -> [&str; 3] {
         match self {
-            Self::Name(name) => [BY_NAME_DIR, "/", name.as_str()].concat(),
-            Self::Id(id) => [BY_ID_DIR, "/", id.as_str()].concat(),
+            Self::Name(name) => [BY_NAME_DIR, "/", name.as_str()],
+            Self::Id(id) => [BY_ID_DIR, "/", id.as_str()],
         }
     }
 }
@@ -178,10 +184,10 @@ pub enum PathMeaning {
 /// Reads a device path. `//`, `.`, `..` and a trailing `/` are resolved as text: nothing is opened or followed.
 #[must_use]
 pub fn path_meaning(path: &str) -> PathMeaning {
-    let Some(parts) = normalised(path) else {
+    let Some((parts, count)) = normalised(path) else {
         return PathMeaning::Foreign;
     };
-    let reference = match parts.as_slice() {
+    let reference = match parts.get(..count).unwrap_or_default() {
         ["dev", "storpool", name] => VolumeName::parse(name).map(VolumeRef::Name),
         ["dev", "storpool-byid", id] => GlobalId::parse(id).map(VolumeRef::Id),
         ["dev", "storpool" | "storpool-byid", ..] => None,
@@ -190,19 +196,23 @@ pub fn path_meaning(path: &str) -> PathMeaning {
     reference.map_or(PathMeaning::NotAVolume, PathMeaning::Volume)
 }
 
-/// The components of an absolute path after lexical normalisation.
-fn normalised(path: &str) -> Option<Vec<&str>> {
-    let mut parts = Vec::new();
+/// The first components of an absolute path after lexical normalisation, as many as can make a difference.
+fn normalised(path: &str) -> Option<([&str; 4], usize)> {
+    let mut parts = [""; 4];
+    let mut count = 0_usize;
     for part in path.strip_prefix('/')?.split('/') {
         match part {
             "" | "." => {}
-            ".." => {
-                parts.pop();
+            ".." => count = count.saturating_sub(1),
+            _ => {
+                if let Some(place) = parts.get_mut(count) {
+                    *place = part;
+                }
+                count += 1;
             }
-            _ => parts.push(part),
         }
     }
-    Some(parts)
+    Some((parts, count.min(4)))
 }
 
 /// Rights of an attachment. `Ro < Rw`, so the stronger of two is their `max`.
@@ -308,6 +318,9 @@ mod tests {
             ("/dev/storpool/d.n.a1z", "d.n.a1z"), // a legal name, not an id
             ("//dev///storpool/./x/", "x"),
             ("/dev/x/../storpool/x", "x"),
+            ("/dev/storpool/a/b/c/../../../x", "x"),
+            ("/a/b/c/d/e/f/../../../../../../dev/storpool/x", "x"),
+            ("/dev/storpool/x/y/z/..", "not a volume"),
             ("/../dev/storpool/x", "x"),
             ("/dev/storpool/vol-part1", "vol-part1"), // a legal name, so StorPool decides
             ("/dev/storpool-byid/d.n.a1z-part1", "not a volume"),

@@ -37,8 +37,13 @@ impl Edits {
 
     /// Puts `text` in place of the bytes of `span`.
     pub fn replace(&mut self, span: Range<usize>, text: &str) {
+        self.replace_by_parts(span, &[text]);
+    }
+
+    /// Puts a text that comes in parts in place of the bytes of `span`.
+    pub fn replace_by_parts(&mut self, span: Range<usize>, parts: &[&str]) {
         let begin = self.text.len();
-        self.text.push_str(text);
+        self.text.extend(parts.iter().copied());
         self.list.push(Edit {
             span,
             text: begin..self.text.len(),
@@ -84,19 +89,47 @@ impl Edits {
 
     /// Gives `element` the attribute, or the attribute the value. Nothing changes where it has it already.
     pub fn set(&mut self, element: Element<'_, '_>, name: &str, value: &str) {
-        if element.value(name).as_deref() == Some(value) {
-            return;
+        self.set_all(element, &[(name, value)]);
+    }
+
+    /// The same for several attributes. Those that are new follow the last one in their order.
+    pub fn set_all(&mut self, element: Element<'_, '_>, wanted: &[(&str, &str)]) {
+        let mut end = element.name_end();
+        let mut seen = 0_u64;
+        for attribute in element.attributes() {
+            end = attribute.span.end + 1;
+            let found = wanted.iter().position(|(name, _)| attribute.name == *name);
+            let Some((index, (_, value))) = found.and_then(|index| Some((index, wanted.get(index)?))) else {
+                continue;
+            };
+            seen |= 1 << index.min(63);
+            if attribute.value() != *value {
+                self.replace(attribute.span, &escaped(value));
+            }
         }
-        if let Some(attribute) = element.attribute(name) {
-            self.replace(attribute.span, &escaped(value));
-            return;
+        let missing = wanted
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| seen & (1 << (*index).min(63)) == 0);
+        let begin = self.text.len();
+        for (_, (name, value)) in missing {
+            self.push_attribute(name, value, element.style().quote);
         }
-        let last = element.attributes().last();
-        let at = last.as_ref().map_or_else(
-            || element.span().start + 1 + element.written_name().len(),
-            |attribute| attribute.span.end + 1,
-        );
-        self.insert(at, &attribute(name, value, element.style().quote));
+        if self.text.len() > begin {
+            self.list.push(Edit {
+                span: end..end,
+                text: begin..self.text.len(),
+            });
+        }
+    }
+
+    fn push_attribute(&mut self, name: &str, value: &str, quote: char) {
+        self.text.push(' ');
+        self.text.push_str(name);
+        self.text.push('=');
+        self.text.push(quote);
+        self.text.push_str(&escaped(value));
+        self.text.push(quote);
     }
 
     /// Takes an attribute away, with the blanks before it.

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::ScanError;
 use super::scan::{OUR_NAMESPACE, no_domain};
-use super::tag::{self, Written};
+use super::tag::{self, Spot, Written};
 use super::token::{Open, Token};
 use super::tokens::Tokens;
 
@@ -53,6 +53,8 @@ struct Node {
     to: u32,
     /// The node after its last descendant.
     next: u32,
+    /// How long its name is, if that is not very long.
+    name: u16,
     space: Space,
 }
 
@@ -175,7 +177,17 @@ impl<'o, 'a> Element<'o, 'a> {
     /// Its name as written, prefix included.
     #[must_use]
     pub fn written_name(&self) -> &'a str {
-        tag::name(self.tag())
+        if self.node.name == u16::MAX {
+            return tag::name(self.tag());
+        }
+        let from = self.node.from() + 1;
+        self.outline.slice(from..from + usize::from(self.node.name))
+    }
+
+    /// Where its name ends in the start tag.
+    #[must_use]
+    pub fn name_end(&self) -> usize {
+        self.node.from() + 1 + self.written_name().len()
     }
 
     /// Whether it is one of libvirt's own, which are in no namespace.
@@ -272,18 +284,25 @@ impl<'o, 'a> Element<'o, 'a> {
     /// Its attribute of this name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<Written<'a>> {
-        self.attributes().find(|attribute| attribute.name == name)
+        let tag = self.tag();
+        let mut spots = self.spots(tag.as_bytes());
+        let spot = spots.find(|spot| spot.name(tag.as_bytes()) == name.as_bytes())?;
+        Some(spot.written(tag, self.node.from()))
     }
 
     /// All its attributes, with positions in the document.
     pub fn attributes(&self) -> impl Iterator<Item = Written<'a>> {
-        let tag = self.tag();
-        let base = self.node.from();
-        let mut at = self.written_name().len() + 1;
+        let (tag, base) = (self.tag(), self.node.from());
+        self.spots(tag.as_bytes())
+            .map(move |spot| spot.written(tag, base))
+    }
+
+    fn spots(&self, tag: &'a [u8]) -> impl Iterator<Item = Spot> + use<'a> {
+        let mut at = self.name_end() - self.node.from();
         std::iter::from_fn(move || {
-            let spot = tag::attribute(tag.as_bytes(), at).ok()?.ok()?;
+            let spot = tag::attribute(tag, at).ok()?.ok()?;
             at = spot.end();
-            Some(spot.written(tag, base))
+            Some(spot)
         })
     }
 
@@ -331,6 +350,7 @@ impl Builder {
             tail: head,
             to: head,
             next: index,
+            name: u16::try_from(element.written.len()).unwrap_or(u16::MAX),
             space,
         });
     }

@@ -301,21 +301,26 @@ impl Scanner {
 
     /// Applies what the device said to all its sources.
     fn device_ends(&mut self) {
-        let device = mem::take(&mut self.device);
+        let device = &mut self.device;
         let weakest = if device.readonly || device.cdrom {
             Access::Ro
         } else {
             Access::Rw
         };
-        self.domain
-            .sources
-            .extend(device.sources.into_iter().map(|(source, access)| Source {
-                access: access.unwrap_or(weakest),
-                shareable: device.shareable,
-                target: device.target.clone(),
-                cdrom: device.cdrom,
-                ..source
-            }));
+        let mut left = device.sources.len();
+        for (mut source, access) in device.sources.drain(..) {
+            left -= 1;
+            source.access = access.unwrap_or(weakest);
+            source.shareable = device.shareable;
+            source.cdrom = device.cdrom;
+            source.target = if left == 0 {
+                device.target.take()
+            } else {
+                device.target.clone()
+            };
+            self.domain.sources.push(source);
+        }
+        (device.target, device.readonly, device.shareable, device.cdrom) = (None, false, false, false);
     }
 }
 

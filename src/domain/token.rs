@@ -23,6 +23,8 @@ pub(super) enum Token<'t, 'a> {
 pub(super) struct Open<'t, 'a> {
     /// Name without prefix.
     pub name: &'a str,
+    /// The name as written, prefix included.
+    pub written: &'a str,
     /// Namespace of the element, if it is in one. Empty when its prefix was never declared.
     pub namespace: Option<&'t str>,
     /// The bytes of the tag, from `<` to `>`.

@@ -188,6 +188,7 @@ impl<'a> Tokens<'a> {
         let (prefix, name) = tag::split_name(written);
         Ok(Token::Open(Open {
             name,
+            written,
             namespace: self.namespaces.of(prefix),
             span: self.base + from..self.base + self.at,
             attributes: &self.attributes,

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 
 use super::Findings;
 use crate::api::Description;
-use crate::domain::edit::escaped;
 use crate::domain::{ScanError, Source, scan};
 use crate::volume::{GlobalId, PathMeaning, VolumeName, VolumeRef};
 
@@ -33,9 +32,9 @@ impl Form {
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     /// `None` for a name that several volumes have, in several clusters.
-    ids: HashMap<VolumeName, Option<GlobalId>>,
+    ids: HashMap<VolumeName, Option<VolumeRef>>,
     /// `None` for a volume that has no name.
-    names: HashMap<GlobalId, Option<VolumeName>>,
+    names: HashMap<GlobalId, Option<VolumeRef>>,
 }
 
 /// Why a volume cannot be named otherwise, as the end of a sentence.
@@ -51,38 +50,35 @@ impl Names {
             // A name that begins with `~` is none: the volume has only its id.
             let name = VolumeName::parse(&name);
             if let Some(name) = &name {
-                let there = known.ids.entry(name.clone()).or_insert_with(|| Some(id.clone()));
-                *there = there.take().filter(|other| *other == id);
+                let own = VolumeRef::Id(id.clone());
+                let there = known.ids.entry(name.clone()).or_insert_with(|| Some(own.clone()));
+                *there = there.take().filter(|other| *other == own);
             }
-            known.names.insert(id, name);
+            known.names.insert(id, name.map(VolumeRef::Name));
         }
         known
     }
 
     /// The same volume in the form that is wanted.
-    pub(super) fn other(&self, volume: &VolumeRef, form: Form) -> Result<VolumeRef, Unnamed> {
-        const UNKNOWN: Unnamed = "is not known to StorPool";
+    pub(super) fn other<'v>(&'v self, volume: &'v VolumeRef, form: Form) -> Result<&'v VolumeRef, Unnamed> {
         if form.is_form_of(volume) {
-            return Ok(volume.clone());
+            return Ok(volume);
         }
-        match volume {
-            VolumeRef::Name(name) => match self.ids.get(name) {
-                Some(Some(id)) => Ok(VolumeRef::Id(id.clone())),
-                Some(None) => Err("is the name of several volumes, in several clusters"),
-                None => Err(UNKNOWN),
-            },
-            VolumeRef::Id(id) => match self.names.get(id) {
-                Some(Some(name)) => Ok(VolumeRef::Name(name.clone())),
-                Some(None) => Err("has no name"),
-                None => Err(UNKNOWN),
-            },
-        }
+        let (found, otherwise) = match volume {
+            VolumeRef::Name(name) => (
+                self.ids.get(name),
+                "is the name of several volumes, in several clusters",
+            ),
+            VolumeRef::Id(id) => (self.names.get(id), "has no name"),
+        };
+        let found = found.ok_or("is not known to StorPool")?;
+        found.as_ref().ok_or(otherwise)
     }
 
     /// Whether two references are one volume, as far as is known.
     pub(super) fn are_one(&self, one: &VolumeRef, other: &VolumeRef) -> bool {
-        let id = |volume| self.other(volume, Form::ById).ok();
-        one == other || id(one).is_some_and(|one| id(other) == Some(one))
+        let known = (self.other(one, Form::ById), self.other(other, Form::ById));
+        one == other || matches!(known, (Ok(one), Ok(other)) if one == other)
     }
 }
 
@@ -93,7 +89,7 @@ pub(super) fn look(xml: &[u8], form: Form, names: &Names) -> Result<Findings, Sc
             continue;
         };
         match names.other(&volume, form) {
-            Ok(other) => findings.edits.replace(source.span, &escaped(&other.path())),
+            Ok(other) => findings.edits.replace_by_parts(source.span, &other.path_parts()),
             Err(why) => findings.left(format!(
                 "{}: volume \"{volume}\" {why}",
                 source.label().escape_debug()

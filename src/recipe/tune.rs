@@ -90,9 +90,7 @@ fn set_driver(
     wanted: &[(&str, &str)],
 ) {
     if let Some(driver) = driver {
-        for (name, value) in wanted {
-            findings.edits.set(driver, name, value);
-        }
+        findings.edits.set_all(driver, wanted);
         return;
     }
     let quote = disk.style().quote;
