@@ -19,6 +19,7 @@ pub mod explain;
 pub mod hook;
 pub mod host;
 pub mod journal;
+pub mod operand;
 pub mod persist;
 pub mod plan;
 pub mod policy;

@@ -29,6 +29,7 @@ const PURE: &[&str] = &[
     "src/claim/mod.rs",
     "src/domain/",
     "src/event.rs",
+    "src/operand.rs",
     "src/plan.rs",
     "src/policy.rs",
     "src/reconcile.rs",
