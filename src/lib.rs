@@ -8,6 +8,8 @@
 pub mod acquire;
 pub mod adopt;
 pub mod api;
+#[cfg(feature = "ctl")]
+pub mod check;
 pub mod claim;
 pub mod config;
 pub mod deadline;
@@ -18,6 +20,8 @@ pub mod execute;
 pub mod explain;
 pub mod hook;
 pub mod host;
+#[cfg(feature = "ctl")]
+pub mod inspect;
 pub mod journal;
 pub mod operand;
 pub mod persist;

@@ -3,6 +3,7 @@
 
 //! What the kernel tells about this host and its processes. The only user of `nix`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -115,9 +116,34 @@ pub fn opener_of(device: &str) -> Option<String> {
                 .any(|fd| device_of(&fd.path()).is_ok_and(|d| d.as_deref() == Some(device)))
         })
     };
-    let pid = pids().find(has_it)?;
+    pids().find(has_it).map(called)
+}
+
+/// For each of these block devices (`major:minor`) a process that has it open, if there is one. One look at all
+/// processes, whatever the number of devices.
+#[must_use]
+pub fn openers_of(devices: &BTreeSet<String>) -> BTreeMap<String, String> {
+    let mut openers = BTreeMap::new();
+    if devices.is_empty() {
+        return openers;
+    }
+    for pid in pids() {
+        let fds = fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let open = fds.filter_map(|fd| device_of(&fd.path()).ok()?);
+        for device in open.filter(|device| devices.contains(device)) {
+            openers.entry(device).or_insert_with(|| called(pid));
+        }
+    }
+    openers
+}
+
+/// A process for people.
+fn called(pid: i32) -> String {
     let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Some(format!("process {pid}, {}", command.trim_end()))
+    format!("process {pid}, {}", command.trim_end())
 }
 
 fn pids() -> impl Iterator<Item = i32> {

@@ -69,6 +69,15 @@ impl<'a> Api<'a> {
         })
     }
 
+    /// `AttachmentsList`: all that `client` has.
+    pub fn attachments_of(&self, client: ClientId, until: Instant) -> Result<Listing, ApiError> {
+        self.call("AttachmentsList", until, |transport, call| {
+            transport.ask(call, call, None, until, |reply| {
+                wire::read_attachments_of(reply, client)
+            })
+        })
+    }
+
     /// `Volume/…` or `Snapshot/…`: what it is; `None` when StorPool has none of that name.
     pub fn describe(&self, object: &Object, until: Instant) -> Result<Option<Description>, ApiError> {
         let call = if object.snapshot { "Snapshot" } else { "Volume" };

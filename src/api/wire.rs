@@ -96,7 +96,24 @@ pub fn read_attachments(
     objects: &[VolumeRef],
     me: ClientId,
 ) -> serde_json::Result<Reply<Listing>> {
-    read(body, ListingSeed { objects, me })
+    read(
+        body,
+        ListingSeed {
+            keep: Keep::Objects(objects),
+            me,
+        },
+    )
+}
+
+/// Reads `AttachmentsList`, keeping what `client` has.
+pub fn read_attachments_of(body: impl Read, client: ClientId) -> serde_json::Result<Reply<Listing>> {
+    read(
+        body,
+        ListingSeed {
+            keep: Keep::Mine,
+            me: client,
+        },
+    )
 }
 
 /// Reads `Volume/…` or `Snapshot/…`: a list of exactly one.
@@ -204,10 +221,18 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Envelope<S> {
     }
 }
 
-/// Reads the list line by line; only lines about `objects` outlive their reading.
+/// Reads the list line by line; only lines that are to be kept outlive their reading.
 struct ListingSeed<'a> {
-    objects: &'a [VolumeRef],
+    keep: Keep<'a>,
     me: ClientId,
+}
+
+/// Which lines matter.
+enum Keep<'a> {
+    /// Those about these objects, at any client.
+    Objects(&'a [VolumeRef]),
+    /// Those of the asking client.
+    Mine,
 }
 
 impl<'de> DeserializeSeed<'de> for ListingSeed<'_> {
@@ -228,9 +253,14 @@ impl<'de> Visitor<'de> for ListingSeed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Listing, A::Error> {
         let mut listing = Listing::default();
         while let Some(line) = seq.next_element::<AttachmentLine>()? {
-            listing.mine += usize::from(line.client.0 == self.me);
+            let mine = line.client.0 == self.me;
+            listing.mine += usize::from(mine);
             listing.lacks_ids |= line.global_id.is_none();
-            if self.objects.iter().any(|object| line.is_about(object)) {
+            let kept = match self.keep {
+                Keep::Objects(objects) => objects.iter().any(|object| line.is_about(object)),
+                Keep::Mine => mine,
+            };
+            if kept {
                 listing
                     .attachments
                     .push(line.checked().map_err(de::Error::custom)?);
