@@ -169,7 +169,7 @@ fn announce(event: &Event, input: &Input, domain: &Domain, uuid: &DomainUuid, be
     }
     journal::open(event, Some(uuid));
     let output = configuration().map_err(Refusal::from).and_then(|config| {
-        if !policy::is_ours(domain, &config.spvirt)? {
+        if !policy::is_ours(domain, &config.spvirt)? || wanted(domain, &config)?.is_empty() {
             return Ok(Vec::new());
         }
         let deadline = Deadline::new(began, config.spvirt.deadline);

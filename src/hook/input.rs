@@ -66,7 +66,7 @@ impl Input {
 
     /// Itself with the number of a migration in our metadata element.
     pub(super) fn with_nonce(&self, nonce: &str) -> Result<Vec<u8>, String> {
-        domain::with_nonce(&self.bytes, nonce).map_err(|error| self.place(error))
+        domain::edit::with_nonce(&self.bytes, nonce).map_err(|error| self.place(error))
     }
 
     /// Where in the input an error is, and which.
