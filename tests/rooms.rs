@@ -25,6 +25,7 @@ const HOOK_CRATES_MAX: usize = 84;
 const PURE: &[&str] = &[
     "src/api/mod.rs",
     "src/api/wire.rs",
+    "src/check/",
     "src/claim/file.rs",
     "src/claim/mod.rs",
     "src/domain/",
@@ -61,6 +62,8 @@ const KEYS: &[(&str, &[&str])] = &[
     ("virt::", &["src/ctl/libvirt.rs"]),
     ("reqwest", &["src/api/transport.rs"]),
     ("quick_xml", &["src/domain/tokens.rs"]),
+    ("regex_lite", &["src/check/lvm.rs", "src/check/multipath.rs"]),
+    ("xattr::", &["src/inspect/labels.rs"]),
     // One function sends every change of attachments.
     (
         "reassign(",
@@ -77,14 +80,24 @@ const KEYS: &[(&str, &[&str])] = &[
             "src/claim/lock.rs",
             "src/claim/store.rs",
             "src/config/files.rs",
+            "src/ctl/repair.rs",
             "src/device.rs",
+            "src/inspect/daemons.rs",
+            "src/inspect/etc.rs",
+            "src/inspect/hooks.rs",
+            "src/inspect/mod.rs",
             "src/persist.rs",
             "src/sys.rs",
         ],
     ),
     (
         "std::process",
-        &["hooks/qemu/main.rs", "src/ctl/main.rs", "src/hook.rs"],
+        &[
+            "hooks/qemu/main.rs",
+            "src/ctl/main.rs",
+            "src/ctl/run.rs",
+            "src/hook.rs",
+        ],
     ),
     ("std::env", &["hooks/qemu/main.rs", "src/ctl/main.rs"]),
     ("std::net", &["src/config/mod.rs"]),
@@ -94,6 +107,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "src/api/client.rs",
             "src/claim/lock.rs",
             "src/ctl/libvirt.rs",
+            "src/ctl/run.rs",
             "src/hook.rs",
             "src/host.rs",
         ],
@@ -103,8 +117,10 @@ const KEYS: &[(&str, &[&str])] = &[
         &[
             "src/api/client.rs",
             "src/claim/lock.rs",
+            "src/ctl/check.rs",
             "src/ctl/list.rs",
             "src/ctl/reconcile.rs",
+            "src/ctl/run.rs",
             "src/deadline.rs",
             "src/hook.rs",
             "src/host.rs",
@@ -253,7 +269,15 @@ fn the_hook_is_built_from_little_and_without_libvirt() {
         crates.join(" ")
     );
     let manifest = read("Cargo.toml");
-    let helper_only = ["clap", "comfy-table", "env_logger", "virt"];
+    let helper_only = [
+        "clap",
+        "clap_complete",
+        "comfy-table",
+        "env_logger",
+        "regex-lite",
+        "virt",
+        "xattr",
+    ];
     for name in helper_only {
         let line = manifest
             .lines()

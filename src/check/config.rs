@@ -66,8 +66,8 @@ mod tests {
     use crate::config::{Api, Settings, Token};
     use crate::volume::ClientId;
 
-    fn config(warnings: &[&str]) -> Result<Config, ConfigError> {
-        Ok(Config {
+    fn config(warnings: &[&str]) -> Config {
+        Config {
             api: Api {
                 host: "127.0.0.1".into(),
                 port: 81,
@@ -77,7 +77,7 @@ mod tests {
             cluster_id: None,
             spvirt: Settings::default(),
             warnings: warnings.iter().map(|&w| w.to_owned()).collect(),
-        })
+        }
     }
 
     fn file(mode: u32, uid: u32, has_token: bool) -> ConfigFile {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_configuration_is_read_or_says_why_not() {
-        let good = judge(&config(&[]), &[]);
+        let good = judge(&Ok(config(&[])), &[]);
         assert!(good.iter().all(|f| f.verdict == Verdict::Pass), "{good:?}");
         assert_eq!(good[0].what, "that the configuration can be read (client 5)");
         let bad = judge(&Err(ConfigError::NoToken("/etc/storpool.conf".into())), &[]);
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn each_doubt_is_a_warning_of_its_own() {
-        let findings = judge(&config(&["one", "two"]), &[]);
+        let findings = judge(&Ok(config(&["one", "two"])), &[]);
         let warned: Vec<_> = findings
             .iter()
             .filter(|f| f.verdict == Verdict::Warn)

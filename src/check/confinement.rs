@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
+use super::Finding;
 use super::hook::PROGRAM;
-use super::{Finding, Verdict};
 
 const TOPIC: &str = "confinement";
 /// Folders of which the libvirt profile of Debian and Ubuntu lets each program run outside of it.
@@ -77,23 +77,23 @@ fn selinux(facts: &Confinement) -> Finding {
         .as_deref()
         .is_some_and(|label| label.split(':').nth(2) == Some(HOOK_TYPE));
     let finding = finding(if enforcing { "" } else { " (it only warns)" });
-    let trouble = if !is("virtqemud_t") || labelled {
+    if !is("virtqemud_t") || labelled {
         return finding;
+    }
+    let trouble = format!(
+        "virtqemud may not let it talk to StorPool: install spvirt-selinux, then restorecon -v {PROGRAM}"
+    );
+    if enforcing {
+        finding.fail(trouble)
     } else {
-        format!(
-            "virtqemud may not let it talk to StorPool: install spvirt-selinux, then restorecon -v {PROGRAM}"
-        )
-    };
-    match enforcing {
-        true => finding.fail(trouble),
-        false => finding.warn(trouble),
+        finding.warn(trouble)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Verdict::{Fail, Pass, Warn};
     use super::*;
-    use Verdict::{Fail, Pass, Warn};
 
     fn facts(daemon: &str) -> Confinement {
         Confinement {

@@ -10,7 +10,7 @@
 
 use super::hook::{Script, TOPIC};
 use super::{Finding, Fix};
-use crate::claim::{Claim, Process};
+use crate::claim::{Entry, Process};
 
 /// A running daemon that calls the qemu hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,20 +21,34 @@ pub struct Daemon {
     pub process: Process,
     /// When it started, in seconds since 1970.
     pub started: i64,
-    /// Its unit, where systemd started it, and when that last reloaded it (`None`: not since the start).
-    pub unit: Option<(String, Option<i64>)>,
+    /// Its unit, where systemd started it.
+    pub unit: Option<Unit>,
+}
+
+/// A service of systemd's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// `libvirtd.service`
+    pub name: String,
+    /// When systemd last reloaded it, in seconds since 1970; `None` if it has not.
+    pub reloaded: Option<i64>,
 }
 
 /// The clock of files and that of processes may differ by this many seconds.
 const BLUR: i64 = 2;
 
+/// What is thought of a daemon that was reloaded a moment ago.
+#[must_use]
+pub fn told(daemon: &Daemon) -> Finding {
+    Finding::pass(
+        TOPIC,
+        format!("that {} knows of the hook (reloaded now)", daemon.name),
+    )
+}
+
 /// Judges each daemon.
 #[must_use]
-pub fn judge<'a>(
-    daemons: &[Daemon],
-    scripts: &[Script],
-    claims: impl Iterator<Item = &'a Claim> + Clone,
-) -> Vec<Finding> {
+pub fn judge(daemons: &[Daemon], scripts: &[Script], claims: &[Entry]) -> Vec<Finding> {
     if daemons.is_empty() {
         return vec![Finding::pass(
             TOPIC,
@@ -51,20 +65,23 @@ pub fn judge<'a>(
         let Some(oldest) = oldest else {
             return finding.fail("there is no hook to know of");
         };
-        let called = claims.clone().any(|claim| claim.daemon == Some(daemon.process));
+        let called = claims.iter().any(|entry| match entry {
+            Entry::Claim(claim) => claim.daemon == Some(daemon.process),
+            Entry::Unreadable { .. } => false,
+        });
         let looked = |at: i64| oldest.saturating_add(BLUR) < at;
         if called || looked(daemon.started) {
             return finding;
         }
-        let (command, reload) = match &daemon.unit {
-            Some((unit, reload)) => (format!("systemctl reload {unit}"), Some(*reload)),
-            None => (format!("kill -HUP {}", daemon.process.pid), None),
-        };
-        let finding = match reload {
-            Some(Some(at)) if looked(at) => return finding,
-            Some(_) => finding.fail(format!("it started before the hook was there: {command}")),
+        let finding = match &daemon.unit {
+            Some(unit) if unit.reloaded.is_some_and(looked) => return finding,
+            Some(unit) => finding.fail(format!(
+                "it started before the hook was there: systemctl reload {}",
+                unit.name
+            )),
             None => finding.warn(format!(
-                "it started before the hook was there; if it was not reloaded since: {command}"
+                "it started before the hook was there; if it was not reloaded since: kill -HUP {}",
+                daemon.process.pid
             )),
         };
         finding.fixed_by(Fix::Reload(daemon.clone()))
@@ -76,16 +93,21 @@ pub fn judge<'a>(
 mod tests {
     use super::super::Verdict::{self, Fail, Pass, Warn};
     use super::*;
-    use crate::claim::Phase;
+    use crate::claim::{Claim, Phase};
     use crate::volume::{ClientId, DomainUuid};
 
-    fn daemon(unit: Option<Option<i64>>) -> Daemon {
+    fn daemon(unit: Option<Unit>) -> Daemon {
         Daemon {
             name: "libvirtd".into(),
             process: Process { pid: 77, started: 5 },
             started: 1000,
-            unit: unit.map(|reload| ("libvirtd.service".into(), reload)),
+            unit,
         }
+    }
+
+    fn unit(reloaded: Option<i64>) -> Unit {
+        let name = "libvirtd.service".into();
+        Unit { name, reloaded }
     }
 
     fn scripts(changed: &[i64]) -> Vec<Script> {
@@ -99,12 +121,12 @@ mod tests {
         changed.iter().map(script).collect()
     }
 
-    fn verdict(unit: Option<Option<i64>>, changed: &[i64], claims: &[Claim]) -> Verdict {
-        judge(&[daemon(unit)], &scripts(changed), claims.iter())[0].verdict
+    fn verdict(unit: Option<Unit>, changed: &[i64], claims: &[Entry]) -> Verdict {
+        judge(&[daemon(unit)], &scripts(changed), claims)[0].verdict
     }
 
-    fn claim_of(process: Process) -> Claim {
-        Claim {
+    fn claim_of(process: Process) -> Entry {
+        Entry::Claim(Claim {
             uuid: DomainUuid::parse("0a0b0c0d-1111-2222-3333-444455556666").unwrap(),
             domain: "d".into(),
             client: ClientId::new(5).unwrap(),
@@ -114,7 +136,7 @@ mod tests {
             phase: Phase::Live,
             unsure: false,
             volumes: vec![],
-        }
+        })
     }
 
     #[test]
@@ -128,21 +150,21 @@ mod tests {
 
     #[test]
     fn systemd_knows_of_reloads() {
-        assert_eq!(verdict(Some(None), &[5000], &[]), Fail);
-        assert_eq!(verdict(Some(Some(4000)), &[5000], &[]), Fail);
-        assert_eq!(verdict(Some(Some(6000)), &[5000], &[]), Pass);
-        let found = judge(&[daemon(Some(None))], &scripts(&[5000]), std::iter::empty());
+        assert_eq!(verdict(Some(unit(None)), &[5000], &[]), Fail);
+        assert_eq!(verdict(Some(unit(Some(4000))), &[5000], &[]), Fail);
+        assert_eq!(verdict(Some(unit(Some(6000))), &[5000], &[]), Pass);
+        let found = judge(&[daemon(Some(unit(None)))], &scripts(&[5000]), &[]);
         assert!(
             found[0].advice.ends_with("systemctl reload libvirtd.service"),
             "{found:?}"
         );
-        assert_eq!(found[0].fix, Some(Fix::Reload(daemon(Some(None)))));
+        assert_eq!(found[0].fix, Some(Fix::Reload(daemon(Some(unit(None))))));
     }
 
     #[test]
     fn a_claim_proves_that_its_daemon_called() {
         let this = Process { pid: 77, started: 5 };
-        assert_eq!(verdict(Some(None), &[5000], &[claim_of(this)]), Pass);
+        assert_eq!(verdict(Some(unit(None)), &[5000], &[claim_of(this)]), Pass);
         let other = Process { pid: 77, started: 6 };
         assert_eq!(
             verdict(None, &[5000], &[claim_of(other)]),
@@ -153,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_daemon_that_does_not_run_will_look() {
-        let found = judge(&[], &[], std::iter::empty());
+        let found = judge(&[], &[], &[]);
         assert_eq!((found.len(), found[0].verdict), (1, Pass));
     }
 }

@@ -9,6 +9,7 @@ pub mod api;
 pub mod config;
 pub mod confinement;
 pub mod daemon;
+pub mod domains;
 pub mod hook;
 pub mod leftovers;
 pub mod lvm;

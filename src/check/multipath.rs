@@ -21,7 +21,7 @@ pub struct Multipath {
     pub text: String,
 }
 
-/// Judges whether multipath would take a volume. Newer versions take none by themselves (only SCSI, NVMe and DASD), but
+/// Judges whether multipath would take a volume. Newer versions take none by themselves (only sd, nvme and dasd), but
 /// their files do not say so.
 #[must_use]
 pub fn judge(multipath: &Multipath) -> Finding {

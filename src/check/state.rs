@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{FILE, FOLDER, Finding, Fix, LINK, Owned, some_of};
 use crate::claim::{Claim, Entry, Phase};
+use crate::persist::PathError;
 use crate::volume::{ClientId, DomainUuid};
 
 const TOPIC: &str = "state";
@@ -43,6 +44,12 @@ pub fn folders(found: &[Owned]) -> Vec<Finding> {
     };
     let wrong: Vec<_> = found.iter().filter_map(judge).collect();
     if wrong.is_empty() { vec![finding()] } else { wrong }
+}
+
+/// What is thought of a state that cannot be looked at.
+#[must_use]
+pub fn unreadable(error: &PathError) -> Finding {
+    Finding::pass(TOPIC, "that the state of spvirt can be read").fail(error.to_string())
 }
 
 /// Judges the claims, as far as they tell by themselves. `me` is unknown where the configuration cannot be read;

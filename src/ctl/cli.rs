@@ -33,6 +33,23 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Check whether this host is fit to run domains on StorPool
+    ///
+    /// Looks at the configuration, at StorPool, at the hook and whether libvirt calls it, at what else on the
+    /// host may get hold of volumes, at the state of spvirt, and at the disks of domains. Each line ends in PASS,
+    /// in WARN (it works, or nobody can tell) or in FAIL, with what to do. Changes nothing without --fix.
+    #[command(after_help = "Examples:\n  spvirt check\n  spvirt check --fix\n  \
+        spvirt check --json | jq '.findings[] | select(.verdict != \"pass\")'\n\n\
+        Exit code 1 when anything is FAIL, as of virt-host-validate.")]
+    Check {
+        /// Repair what is safe to repair: rights of spvirt's own files, a missing link to the hook, a libvirt
+        /// that has not noticed the hook (a reload, which guests do not notice)
+        #[arg(long)]
+        fix: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show which domain holds which volume on this host
     #[command(after_help = "Example:\n  spvirt list")]
     List {

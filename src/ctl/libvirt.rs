@@ -11,39 +11,80 @@ use std::time::Duration;
 use virt::connect::Connect;
 use virt::error::{Error, ErrorNumber};
 
+use spvirt::check::domains::Definition;
 use spvirt::reconcile::DomainState;
 use spvirt::volume::DomainUuid;
 
 /// How long libvirt may think about one question.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether the domain is active. A question that is not answered in time is left to its thread, which ends with
-/// the process.
+/// Whether the domain is active.
 pub fn state(uri: &str, uuid: &DomainUuid) -> DomainState {
-    let (answer, asked) = mpsc::channel();
-    let (uri, uuid) = (uri.to_owned(), uuid.to_string());
-    let ask = move || {
-        // Nobody may be listening any more.
-        let _ = answer.send(ask(&uri, &uuid));
-    };
-    if let Err(error) = thread::Builder::new().spawn(ask) {
-        return DomainState::Unknown(format!("libvirt cannot be asked: {error}"));
-    }
-    match asked.recv_timeout(PATIENCE) {
-        Ok(Ok(true)) => DomainState::Active,
-        Ok(Ok(false)) => DomainState::Inactive,
-        Ok(Err(error)) => DomainState::Unknown(format!("libvirt: {}", error.message())),
-        Err(_) => DomainState::Unknown("libvirt does not answer".to_owned()),
+    let uuid = uuid.to_string();
+    let active = ask(uri, move |connection| {
+        match connection.lookup_domain_by_uuid_string(&uuid) {
+            Ok(domain) => domain.is_active(),
+            Err(error) if error.code().is_known_and(|code| code == ErrorNumber::NoDomain) => Ok(false),
+            Err(error) => Err(error),
+        }
+    });
+    match active {
+        Ok(true) => DomainState::Active,
+        Ok(false) => DomainState::Inactive,
+        Err(why) => DomainState::Unknown(why),
     }
 }
 
-fn ask(uri: &str, uuid: &str) -> Result<bool, Error> {
-    // libvirt prints every error on stderr by itself unless told not to.
-    virt::error::clear_error_callback();
-    let connection = Connect::open_read_only(Some(uri))?;
-    match connection.lookup_domain_by_uuid_string(uuid) {
-        Ok(domain) => domain.is_active(),
-        Err(error) if error.code().is_known_and(|code| code == ErrorNumber::NoDomain) => Ok(false),
-        Err(error) => Err(error),
+/// The version of the library behind the connection: 9001002 is 9.1.2.
+pub fn version(uri: &str) -> Result<u32, String> {
+    ask(uri, Connect::lib_version)
+}
+
+/// All domains, each with the XML it will start with next time. Without passwords: libvirt gives those only to who
+/// asks for them.
+pub fn definitions(uri: &str) -> Result<Vec<Definition>, String> {
+    ask(uri, |connection| {
+        let mut found = Vec::new();
+        for domain in connection.list_all_domains(0)? {
+            let flags = if domain.is_persistent()? {
+                virt::sys::VIR_DOMAIN_XML_INACTIVE
+            } else {
+                0
+            };
+            match domain.xml_desc(flags) {
+                Ok(xml) => found.push(Definition {
+                    name: domain.name()?,
+                    xml,
+                }),
+                // It has gone since the list was made.
+                Err(error) if error.code().is_known_and(|code| code == ErrorNumber::NoDomain) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    })
+}
+
+/// Asks a question. One that is not answered in time is left to its thread, which ends with the process.
+fn ask<T: Send + 'static>(
+    uri: &str,
+    question: impl FnOnce(&Connect) -> Result<T, Error> + Send + 'static,
+) -> Result<T, String> {
+    let (answer, asked) = mpsc::channel();
+    let uri = uri.to_owned();
+    let ask = move || {
+        // libvirt prints every error on stderr by itself unless told not to.
+        virt::error::clear_error_callback();
+        let said = Connect::open_read_only(Some(&uri)).and_then(|connection| question(&connection));
+        // Nobody may be listening any more.
+        let _ = answer.send(said);
+    };
+    if let Err(error) = thread::Builder::new().spawn(ask) {
+        return Err(format!("libvirt cannot be asked: {error}"));
+    }
+    match asked.recv_timeout(PATIENCE) {
+        Ok(Ok(said)) => Ok(said),
+        Ok(Err(error)) => Err(format!("libvirt: {}", error.message())),
+        Err(_) => Err("libvirt does not answer".to_owned()),
     }
 }

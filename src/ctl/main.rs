@@ -3,10 +3,13 @@
 
 //! `spvirt`, the helper: what a hook cannot do, or what a person wants to see.
 
+mod check;
 mod cli;
 mod libvirt;
 mod list;
 mod reconcile;
+mod repair;
+mod run;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         .init();
     let mut out = io::stdout().lock();
     let result = match &cli.verb {
+        cli::Verb::Check { fix, json } => check::run(&mut out, &cli.connect, *fix, *json),
         cli::Verb::List { json } => list::run(&mut out, *json),
         cli::Verb::Reconcile { dry_run, json } => reconcile::run(&mut out, &cli.connect, *dry_run, *json),
     };
@@ -77,13 +81,15 @@ fn main() -> ExitCode {
 
 /// StorPool's configuration, with the environment overrides that StorPool's own tools take.
 fn configuration() -> Result<Config, Failure> {
-    let overrides: Vec<_> = config::OVERRIDABLE
-        .into_iter()
-        .filter_map(|key| Some((key, std::env::var(key).ok()?)))
-        .collect();
-    let config = config::read(&Files::system(), &sys::host_name(), &overrides)?;
+    let config = config::read(&Files::system(), &sys::host_name(), &overrides())?;
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
     Ok(config)
+}
+
+/// What the environment sets, as for StorPool's own tools.
+fn overrides() -> Vec<(&'static str, String)> {
+    let set = |key| Some((key, std::env::var(key).ok()?));
+    config::OVERRIDABLE.into_iter().filter_map(set).collect()
 }

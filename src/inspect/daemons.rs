@@ -3,10 +3,11 @@
 
 //! Processes of this host that matter: libvirt's daemons, and multipathd.
 
+use std::fs;
 use std::path::Path;
 
 use super::{names, text};
-use crate::check::daemon::Daemon;
+use crate::check::daemon::{Daemon, Unit};
 use crate::claim::Process;
 
 /// The daemons that run the qemu hook. The kernel cuts names after 15 characters, which these do not reach.
@@ -17,7 +18,12 @@ const TICKS: i64 = 100;
 /// libvirt's daemons in `proc`. `reloaded` tells when systemd last reloaded a unit.
 pub fn libvirt(proc: &Path, reloaded: impl Fn(&str) -> Option<i64>) -> Vec<Daemon> {
     let boot = boot_time(proc).unwrap_or_default();
+    let view = |of: &str| fs::read_link(proc.join(of).join("ns/mnt")).ok();
+    let mine = view("self");
+    // A daemon in a container has other hooks.
+    let is_here = |pid: i32| view(&pid.to_string()) == mine;
     let found = processes(proc).filter(|(_, name)| LIBVIRT.contains(&name.as_str()));
+    let found = found.filter(|(pid, _)| is_here(*pid));
     let describe = |(pid, name): (i32, String)| {
         let started = ticks(proc, pid)?;
         let unit = unit(&text(&proc.join(format!("{pid}/cgroup")))?);
@@ -25,9 +31,9 @@ pub fn libvirt(proc: &Path, reloaded: impl Fn(&str) -> Option<i64>) -> Vec<Daemo
             name,
             process: Process { pid, started },
             started: boot + i64::try_from(started).ok()? / TICKS,
-            unit: unit.map(|unit| {
-                let at = reloaded(&unit);
-                (unit, at)
+            unit: unit.map(|name| Unit {
+                reloaded: reloaded(&name),
+                name,
             }),
         })
     };

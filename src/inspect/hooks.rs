@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::names;
 use crate::check::Owned;
@@ -36,12 +36,7 @@ pub fn scripts(root: &Path) -> Vec<Script> {
     let ours = fs::metadata(inside(root, PROGRAM)).ok();
     let describe = |path: &Path| {
         let entry = fs::symlink_metadata(path).ok()?;
-        let link = fs::read_link(path).ok();
-        // A link's target is looked up below `root` too.
-        let target = match &link {
-            Some(link) if link.is_absolute() => inside(root, link),
-            _ => path.to_owned(),
-        };
+        let (link, target) = followed(root, path);
         let found = fs::metadata(&target).ok();
         let runs = found
             .as_ref()
@@ -67,9 +62,20 @@ pub fn scripts(root: &Path) -> Vec<Script> {
 /// Where the link of the hook ends, below `root`.
 #[must_use]
 pub fn target(root: &Path, link: &str) -> Option<String> {
-    let end = fs::canonicalize(inside(root, link)).ok()?;
+    let (_, target) = followed(root, &inside(root, link));
+    let end = fs::canonicalize(target).ok()?;
     let plain = end.strip_prefix(root).unwrap_or(&end);
     Some(Path::new("/").join(plain).to_string_lossy().into_owned())
+}
+
+/// What a link says, and where it leads: below `root` too.
+fn followed(root: &Path, path: &Path) -> (Option<PathBuf>, PathBuf) {
+    let link = fs::read_link(path).ok();
+    let target = match &link {
+        Some(link) if link.is_absolute() => inside(root, link),
+        _ => path.to_owned(),
+    };
+    (link, target)
 }
 
 /// Whether two files of one length hold the same.
@@ -78,7 +84,7 @@ fn is_copy(one: &Path, other: &Path) -> bool {
     one.is_ok_and(|one| other.is_ok_and(|other| one == other))
 }
 
-fn inside(root: &Path, path: impl AsRef<Path>) -> std::path::PathBuf {
+fn inside(root: &Path, path: impl AsRef<Path>) -> PathBuf {
     let path = path.as_ref();
     root.join(path.strip_prefix("/").unwrap_or(path))
 }

@@ -11,6 +11,7 @@
 )]
 
 mod acts;
+mod check;
 mod conflicts;
 mod crash;
 mod errors;
@@ -50,5 +51,6 @@ fn main() -> ExitCode {
     let suite = conflicts::cases(suite);
     let suite = races::cases(suite);
     let suite = journal::cases(suite);
+    let suite = check::cases(suite);
     suite.run()
 }
