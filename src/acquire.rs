@@ -17,7 +17,7 @@ use crate::plan::{self, Arrival, Device, History, Step};
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
 use crate::release::{self, Left};
-use crate::ticket;
+use crate::ticket::{self, Subject};
 use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
 use crate::world::{Stage, World};
 
@@ -32,29 +32,25 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Start<'a> {
     /// The domain.
-    pub uuid: &'a DomainUuid,
-    /// Its name.
-    pub domain: &'a str,
+    pub subject: Subject<'a>,
     /// What to do about other holders, if it does not migrate in.
     pub policy: Takeover,
-    /// The number of a migration that its XML carries.
-    pub nonce: Option<&'a str>,
 }
 
 /// Attaches `wants` for the domain. On `Ok` they are attached here, nobody else writes to them, their devices
 /// are there and the claim says so. On `Err` what this call attached is detached again; what could not be is
 /// left in a claim that says *releasing*.
 pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(), Refusal> {
-    let _domain = world.lock(&Lock::Domain(start.uuid.clone()))?;
+    let _domain = world.lock(&Lock::Domain(start.subject.uuid.clone()))?;
     if world.orphaned() {
         return Err(Refusal::Orphaned);
     }
-    let arrival = if ticket::take(world, start.uuid, start.domain, start.nonce) {
+    let arrival = if ticket::take(world, &start.subject) {
         Arrival::Migration
     } else {
         Arrival::Start(start.policy)
     };
-    let unsure = finish_earlier_run(world, start.uuid)?;
+    let unsure = finish_earlier_run(world, start.subject.uuid)?;
     let mut wants = identified(world, wants)?;
     if wants.is_empty() {
         return Ok(());
@@ -128,20 +124,23 @@ fn stake<W: World>(
     unsure: bool,
 ) -> Result<(Claim, Vec<Reassign>), Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
-    let others = others(world, start.uuid)?;
+    let others = others(world, start.subject.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
+    // An earlier run whose attach may still come, or has come this moment: its link tells nothing about before.
+    let earlier = world.claim(start.subject.uuid)?;
+    let remembered: Vec<_> = others.iter().cloned().chain(earlier).collect();
     let mut volumes = Vec::new();
     let mut items = Vec::new();
     for (want, link) in wants.iter().zip(&links) {
-        let held = plan::held(want, link.as_ref(), &others);
+        let held = plan::held(want, link.as_ref(), &remembered);
         refuse_if_used_here(world, want, &Identity::of(&held), &others)?;
         items.push(plan::attach(want, &held, link.as_ref(), &others, world.me()));
         volumes.push(held);
     }
     let claim = Claim {
-        uuid: start.uuid.clone(),
-        domain: start.domain.to_owned(),
+        uuid: start.subject.uuid.clone(),
+        domain: start.subject.domain.to_owned(),
         client: world.me(),
         boot: world.boot().to_owned(),
         made: world.now(),

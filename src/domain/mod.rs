@@ -30,6 +30,8 @@ pub struct Domain {
     pub name: String,
     /// Every local path that QEMU opens for storage, in document order, StorPool's or not.
     pub sources: Vec<Source>,
+    /// Whether `/domain/resource` is there: libvirt gives one to every domain it starts on a host with cgroups.
+    pub resource: bool,
     /// The cloud stack that left its metadata in the domain.
     pub manager: Option<Manager>,
     /// Our own metadata element.

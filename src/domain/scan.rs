@@ -130,6 +130,10 @@ impl Scanner {
             (Role::Domain, "metadata") => Role::Metadata,
             (Role::Domain, "os") => Role::Os,
             (Role::Domain, "devices") => Role::Devices,
+            (Role::Domain, "resource") => {
+                self.domain.resource = true;
+                Role::Other
+            }
             (Role::Os, "nvram") if element.attribute("type").is_none() => self.reads_text(Role::NvramText),
             (Role::Os, "nvram") => Role::Nvram(image(Place::Nvram, element, None)),
             (Role::Nvram(nvram), "source") => {

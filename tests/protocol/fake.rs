@@ -34,6 +34,8 @@ pub enum Trouble {
     CarriedOutLater,
     /// The process dies while its API call is on the way; it is carried out later.
     DiesInFlight,
+    /// Nothing goes wrong, but what was put off is carried out right before the step.
+    LateOnesArrive,
 }
 
 /// The payload with which a call dies.
@@ -129,6 +131,9 @@ impl<'a> Host<'a> {
             .map(|(_, trouble)| trouble);
         if trouble == Some(Trouble::DiesBefore) {
             std::panic::panic_any(Died);
+        }
+        if trouble == Some(Trouble::LateOnesArrive) {
+            self.cluster.catch_up();
         }
         let result = effect(trouble);
         if matches!(trouble, Some(Trouble::DiesAfter | Trouble::DiesInFlight)) {

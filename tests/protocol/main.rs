@@ -30,6 +30,7 @@ use spvirt::policy::Want;
 use spvirt::reconcile::{Action, DomainState, decide, may_go};
 use spvirt::refusal::{Refusal, Use};
 use spvirt::release::{self, Left};
+use spvirt::ticket::Subject;
 use spvirt::volume::{Access, DomainUuid, VolumeRef};
 use spvirt::world::World as _;
 
@@ -109,10 +110,13 @@ pub fn prepare(host: &Host, domain: usize, policy: Takeover) -> Result<(), Refus
     acquire(
         host,
         &Start {
-            uuid: &uuid,
-            domain: "d",
+            subject: Subject {
+                uuid: &uuid,
+                domain: "d",
+                resource: false,
+                nonce: None,
+            },
             policy,
-            nonce: None,
         },
         wants(domain),
     )

@@ -142,6 +142,34 @@ fn an_attach_that_comes_late_is_found_by_the_second_look() {
 }
 
 #[test]
+fn an_attach_of_a_dead_start_that_comes_during_the_next_one_is_not_taken_for_somebody_elses() {
+    for by_hand in [None, Some(Access::Ro)] {
+        for step in 0.. {
+            let cluster = cluster();
+            if let Some(access) = by_hand {
+                cluster.attach(1, 1, access);
+            }
+            let before = cluster.attachments();
+            let host = Host::new(&cluster, 1);
+            let died = call(&host, Some((1, Trouble::DiesInFlight)), || {
+                prepare(&host, 1, Takeover::Safe)
+            });
+            assert!(died.is_none());
+            let next = call(&host, Some((step, Trouble::LateOnesArrive)), || {
+                prepare(&host, 1, Takeover::Safe)
+            });
+            assert!(matches!(next, Some(Ok(()))), "at {step}");
+            release(&host, 1).unwrap();
+            let steps = host.steps.get();
+            ends_as_it_began(std::slice::from_ref(&host), &before);
+            if step > steps {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn domains_of_one_host_share_only_when_both_say_so() {
     let cluster = cluster();
     let host = Host::new(&cluster, 1);

@@ -340,6 +340,18 @@ fn start_init(place: &Place) -> (Child, i32) {
     (parent, pid.parse().expect("a pid"))
 }
 
+/// A command inside the host of this process 1.
+pub(crate) fn inside(init: i32, argv: &[&str]) -> Command {
+    let enter = enter_command(init);
+    let mut command = Command::new(&enter[0]);
+    command
+        .args(&enter[1..])
+        .args(argv)
+        // Cargo's library path would travel into every program of the host.
+        .env_remove("LD_LIBRARY_PATH");
+    command
+}
+
 /// What to put before a command to run it inside a host.
 fn enter_command(init: i32) -> Vec<String> {
     let target = format!("--target={init}");

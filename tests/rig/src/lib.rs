@@ -34,6 +34,7 @@
     clippy::missing_panics_doc
 )]
 
+mod caller;
 mod cluster;
 mod command;
 mod daemons;
@@ -50,8 +51,10 @@ mod prerequisites;
 pub mod process;
 mod simulator;
 mod suite;
+mod tracer;
 pub mod wait;
 
+pub use caller::{Call, Caller, Ended, Life, Start};
 pub use cluster::{Binaries, Cluster, binary};
 pub use command::{Output, Running, domain_starts};
 pub use domain::Domain;
@@ -60,5 +63,7 @@ pub use guest::Guest;
 pub use host::Host;
 pub use leftovers::{assert_no_leftovers, left_of, leftovers};
 pub use nix::sys::signal::Signal;
+pub use nix::sys::stat::{major, minor};
 pub use simulator::{Attachment, Request, Simulator};
 pub use suite::Suite;
+pub use tracer::{Moment, Syscall, Trace};
