@@ -106,6 +106,10 @@ e2e-contrary: ## The same, with the other answers to what StorPool's documents l
 demo-runs: build
 	@$(STAGE) "the demo" 3m $(DEMO)
 
+.PHONY: generated
+generated: ## Write the manual pages and completions again, from what the code says
+	@SPVIRT_REGENERATE=1 cargo test --quiet --locked --package spvirt --bin spvirt generated
+
 .PHONY: bench
 bench: ## Measure the hook (release build; docs/numbers.md says what and why)
 	cargo run --release --locked --package spvirt-bench

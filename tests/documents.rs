@@ -58,7 +58,7 @@ fn a_dead_link_is_seen() {
 
 #[test]
 fn every_setting_is_explained() {
-    for document in ["README.md", "packaging/man/spvirt-hook.8"] {
+    for document in ["README.md", "packaging/man/spvirt.conf.5"] {
         let text = read(document);
         for key in KEYS {
             let name = key.name;

@@ -118,6 +118,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "src/api/client.rs",
             "src/claim/lock.rs",
             "src/ctl/check.rs",
+            "src/ctl/complete.rs",
             "src/ctl/list.rs",
             "src/ctl/reconcile.rs",
             "src/ctl/run.rs",

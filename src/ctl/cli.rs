@@ -19,7 +19,7 @@ pub struct Cli {
         long,
         global = true,
         value_name = "URI",
-        default_value = "qemu:///system"
+        default_value = Self::DEFAULT_CONNECTION
     )]
     pub connect: String,
     /// Say on stderr what is asked of StorPool
@@ -28,6 +28,11 @@ pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+impl Cli {
+    /// The connection that is used when none is named.
+    pub const DEFAULT_CONNECTION: &str = "qemu:///system";
 }
 
 /// The verbs.

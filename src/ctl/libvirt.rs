@@ -40,6 +40,14 @@ pub fn version(uri: &str) -> Result<u32, String> {
     ask(uri, Connect::lib_version)
 }
 
+/// The names of all domains.
+pub fn names(uri: &str) -> Result<Vec<String>, String> {
+    ask(uri, |connection| {
+        let domains = connection.list_all_domains(0)?;
+        domains.iter().map(virt::domain::Domain::name).collect()
+    })
+}
+
 /// All domains, each with the XML it will start with next time. Without passwords: libvirt gives those only to who
 /// asks for them.
 pub fn definitions(uri: &str) -> Result<Vec<Definition>, String> {

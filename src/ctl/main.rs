@@ -5,6 +5,7 @@
 
 mod check;
 mod cli;
+mod complete;
 mod libvirt;
 mod list;
 mod reconcile;
@@ -45,6 +46,10 @@ enum Verdict {
 }
 
 fn main() -> ExitCode {
+    // Ends here if a shell asks.
+    clap_complete::CompleteEnv::with_factory(complete::command)
+        .var(complete::VARIABLE)
+        .complete();
     let cli = cli::Cli::parse();
     env_logger::Builder::new()
         .filter_level(if cli.debug {
@@ -93,3 +98,7 @@ fn overrides() -> Vec<(&'static str, String)> {
     let set = |key| Some((key, std::env::var(key).ok()?));
     config::OVERRIDABLE.into_iter().filter_map(set).collect()
 }
+
+#[cfg(test)]
+#[path = "../../tests/generated/mod.rs"]
+mod generated;
