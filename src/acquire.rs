@@ -50,12 +50,12 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     } else {
         Arrival::Start(start.policy)
     };
-    let unsure = finish_earlier_run(world, start.subject.uuid)?;
+    let earlier = finish_earlier_run(world, start.subject.uuid)?;
     let mut wants = identified(world, wants)?;
     if wants.is_empty() {
         return Ok(());
     }
-    let (mut claim, items) = stake(world, start, &wants, unsure)?;
+    let (mut claim, items) = stake(world, start, &wants, earlier)?;
     let Err(refusal) = attach(world, arrival, &mut wants, &mut claim, &items) else {
         for access in [Access::Rw, Access::Ro] {
             let attached = claim.volumes.iter().filter(|held| held.access == access);
@@ -70,17 +70,16 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     Err(explain::explain(world, &wants, refusal))
 }
 
-/// An old claim of this domain stands (a crash, a lost or unfinished release): finish that release first. True
-/// if an attach of that run may still come.
-fn finish_earlier_run<W: World>(world: &W, uuid: &DomainUuid) -> Result<bool, Refusal> {
+/// An old claim of this domain stands (a crash, a lost or unfinished release): finish that release first. Returns
+/// what it was.
+fn finish_earlier_run<W: World>(world: &W, uuid: &DomainUuid) -> Result<Option<Claim>, Refusal> {
     match world.claim(uuid)? {
-        None => Ok(false),
+        None => Ok(None),
         Some(Entry::Unreadable { why, .. }) => Err(Refusal::unreadable(uuid, why)),
         Some(Entry::Claim(claim)) => {
             let claim = release::found(claim);
-            let unsure = claim.unsure;
-            match release::let_go(world, claim) {
-                Ok(()) => Ok(unsure),
+            match release::let_go(world, claim.clone()) {
+                Ok(()) => Ok(Some(claim)),
                 Err(Left::Api(error)) => Err(error.into()),
                 Err(left) => Err(Refusal::Unfinished(left.to_string())),
             }
@@ -121,15 +120,20 @@ fn stake<W: World>(
     world: &W,
     start: &Start,
     wants: &[Want],
-    unsure: bool,
+    mut earlier: Option<Claim>,
 ) -> Result<(Claim, Vec<Reassign>), Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
     let others = others(world, start.subject.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
-    // An earlier run whose attach may still come, or has come this moment: its link tells nothing about before.
-    let earlier = world.claim(start.subject.uuid)?;
-    let remembered: Vec<_> = others.iter().cloned().chain(earlier).collect();
+    // What an earlier run has just let go of may still have its link, and an attach of that run may still come: neither
+    // was there before us.
+    if let Some(claim) = &mut earlier {
+        release::take_lowered(world, claim)?;
+    }
+    let unsure = earlier.as_ref().is_some_and(|claim| claim.unsure);
+    let earlier = release::with_ids(world, earlier.map(Entry::Claim).into_iter().collect());
+    let remembered = [others.as_slice(), &earlier].concat();
     let mut volumes = Vec::new();
     let mut items = Vec::new();
     for (want, link) in wants.iter().zip(&links) {

@@ -87,10 +87,16 @@ fn ask<T: Send + 'static>(
         // Nobody may be listening any more.
         let _ = answer.send(said);
     };
-    if let Err(error) = thread::Builder::new().spawn(ask) {
-        return Err(format!("libvirt cannot be asked: {error}"));
+    let asking = match thread::Builder::new().spawn(ask) {
+        Ok(thread) => thread,
+        Err(error) => return Err(format!("libvirt cannot be asked: {error}")),
+    };
+    let answer = asked.recv_timeout(PATIENCE);
+    if answer.is_ok() {
+        // It has said all it will. A thread that still tidies up after libvirt while the process ends can crash it.
+        let _ = asking.join();
     }
-    match asked.recv_timeout(PATIENCE) {
+    match answer {
         Ok(Ok(said)) => Ok(said),
         Ok(Err(error)) => Err(format!("libvirt: {}", error.message())),
         Err(_) => Err("libvirt does not answer".to_owned()),

@@ -31,6 +31,8 @@ pub struct Cluster {
     pub down: RefCell<BTreeSet<u16>>,
     /// Requests that will be carried out later.
     pub pending: RefCell<Vec<Vec<Reassign>>>,
+    /// What so many looks at the devices still show.
+    pub stale: RefCell<(u32, BTreeMap<u32, Volume>)>,
     /// Every request, for the invariants.
     pub log: RefCell<Vec<(u16, Reassign)>>,
 }

@@ -59,6 +59,8 @@ pub struct Host<'a> {
     held: Rc<RefCell<BTreeSet<String>>>,
     /// Steps taken.
     pub steps: Cell<u32>,
+    /// For so many looks its devices lag behind a change.
+    pub lag: Cell<u32>,
     /// What goes wrong at which step.
     pub trouble: Cell<Option<(u32, Trouble)>>,
 }
@@ -87,6 +89,7 @@ impl<'a> Host<'a> {
             running: RefCell::default(),
             held: Rc::default(),
             steps: Cell::new(0),
+            lag: Cell::new(0),
             trouble: Cell::new(None),
         }
     }
@@ -262,6 +265,13 @@ impl World for Host<'_> {
     }
 
     fn links(&self, volumes: &[VolumeRef]) -> Vec<Option<Link>> {
+        let mut stale = self.cluster.stale.borrow_mut();
+        let shown = if stale.0 > 0 {
+            stale.0 -= 1;
+            stale.1.clone()
+        } else {
+            self.cluster.volumes.borrow().clone()
+        };
         let link = |volume: &VolumeRef| {
             let number = [false, true].into_iter().find_map(|snapshot| {
                 self.cluster.find(&Object {
@@ -269,9 +279,7 @@ impl World for Host<'_> {
                     snapshot,
                 })
             })?;
-            let access = *self.cluster.volumes.borrow()[&number]
-                .attached
-                .get(&self.client)?;
+            let access = *shown[&number].attached.get(&self.client)?;
             Some(Link {
                 device: format!("7:{number}"),
                 read_only: access == Access::Ro,
@@ -292,6 +300,9 @@ impl World for Host<'_> {
             drop(log);
             if matches!(trouble, Some(Trouble::CarriedOutLater | Trouble::DiesInFlight)) {
                 self.cluster.pending.borrow_mut().push(items.to_vec());
+            }
+            if self.lag.get() > 0 {
+                *self.cluster.stale.borrow_mut() = (self.lag.get(), self.cluster.volumes.borrow().clone());
             }
             api(trouble, || self.cluster.apply(items))
         })

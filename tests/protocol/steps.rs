@@ -170,6 +170,28 @@ fn an_attach_of_a_dead_start_that_comes_during_the_next_one_is_not_taken_for_som
 }
 
 #[test]
+fn a_link_that_is_about_to_go_is_not_taken_for_somebody_elses() {
+    for by_hand in [None, Some(Access::Ro)] {
+        let cluster = cluster();
+        if let Some(access) = by_hand {
+            cluster.attach(1, 1, access);
+        }
+        let before = cluster.attachments();
+        let host = Host::new(&cluster, 1);
+        prepare(&host, 1, Takeover::Safe).unwrap();
+        // Step 0 writes the claim, step 1 is the detach. The devices follow while the next start begins: it sees them
+        // when it asks for what is done already, and does not have to wait for that, and when it notes what is there.
+        host.lag.set(2);
+        let died = call(&host, Some((1, Trouble::DiesAfter)), || release(&host, 1));
+        assert!(died.is_none());
+        host.lag.set(0);
+        prepare(&host, 1, Takeover::Safe).unwrap();
+        release(&host, 1).unwrap();
+        ends_as_it_began(std::slice::from_ref(&host), &before);
+    }
+}
+
+#[test]
 fn domains_of_one_host_share_only_when_both_say_so() {
     let cluster = cluster();
     let host = Host::new(&cluster, 1);

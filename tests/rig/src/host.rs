@@ -276,6 +276,12 @@ impl Host {
             .ok();
     }
 
+    /// Pulls the host's network cable, or plugs it in again.
+    pub fn plugged(&self, plugged: bool) {
+        let state = if plugged { "up" } else { "down" };
+        command::run(&["ip", "link", "set", &self.place.cable, state]);
+    }
+
     /// Waits until `condition` holds.
     #[track_caller]
     pub fn wait_for(&self, what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {
