@@ -299,7 +299,8 @@ fn names_volumes(domain: &Domain) -> bool {
 }
 
 /// The domain as a ticket knows it.
-fn subject<'a>(domain: &'a Domain, uuid: &'a DomainUuid) -> Subject<'a> {
+#[must_use]
+pub fn subject<'a>(domain: &'a Domain, uuid: &'a DomainUuid) -> Subject<'a> {
     Subject {
         uuid,
         domain: &domain.name,
@@ -316,7 +317,8 @@ fn configuration() -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-fn wanted(domain: &Domain, config: &Config) -> Result<Vec<Want>, Refusal> {
+/// The volumes that a domain names, through the links that `SPVIRT_FOLLOW` covers too.
+pub fn wanted(domain: &Domain, config: &Config) -> Result<Vec<Want>, Refusal> {
     let folders = &config.spvirt.follow;
     let followed = if folders.is_empty() {
         BTreeMap::new()

@@ -30,11 +30,15 @@ const PURE: &[&str] = &[
     "src/claim/mod.rs",
     "src/domain/",
     "src/event.rs",
+    "src/health.rs",
     "src/operand.rs",
     "src/plan.rs",
     "src/policy.rs",
+    "src/preview.rs",
     "src/reconcile.rs",
     "src/refusal.rs",
+    "src/refusal/",
+    "src/release/intent.rs",
     "src/report.rs",
     "src/volume.rs",
 ];
@@ -59,7 +63,7 @@ const IMPURE: &[&str] = &[
 /// Things that only some rooms may touch, with those rooms.
 const KEYS: &[(&str, &[&str])] = &[
     ("nix::", &["src/sys.rs"]),
-    ("virt::", &["src/ctl/libvirt.rs"]),
+    ("virt::", &["src/ctl/libvirt.rs", "src/ctl/libvirt/domains.rs"]),
     ("reqwest", &["src/api/transport.rs"]),
     ("quick_xml", &["src/domain/tokens.rs"]),
     ("regex_lite", &["src/check/lvm.rs", "src/check/multipath.rs"]),
@@ -117,10 +121,10 @@ const KEYS: &[(&str, &[&str])] = &[
         &[
             "src/api/client.rs",
             "src/claim/lock.rs",
+            "src/ctl/boot.rs",
             "src/ctl/check.rs",
             "src/ctl/complete.rs",
-            "src/ctl/list.rs",
-            "src/ctl/reconcile.rs",
+            "src/ctl/main.rs",
             "src/ctl/run.rs",
             "src/deadline.rs",
             "src/hook.rs",

@@ -69,11 +69,17 @@ impl<'a> Api<'a> {
         })
     }
 
-    /// `AttachmentsList`: all that `client` has.
-    pub fn attachments_of(&self, client: ClientId, until: Instant) -> Result<Listing, ApiError> {
+    /// As [`Api::attachments`], and everything that the client `also` has.
+    pub fn attachments_of(
+        &self,
+        objects: &[VolumeRef],
+        also: ClientId,
+        me: ClientId,
+        until: Instant,
+    ) -> Result<Listing, ApiError> {
         self.call("AttachmentsList", until, |transport, call| {
             transport.ask(call, call, None, until, |reply| {
-                wire::read_attachments_of(reply, client)
+                wire::read_attachments_of(reply, objects, also, me)
             })
         })
     }

@@ -96,24 +96,19 @@ pub fn read_attachments(
     objects: &[VolumeRef],
     me: ClientId,
 ) -> serde_json::Result<Reply<Listing>> {
-    read(
-        body,
-        ListingSeed {
-            keep: Keep::Objects(objects),
-            me,
-        },
-    )
+    let also = None;
+    read(body, ListingSeed { objects, also, me })
 }
 
-/// Reads `AttachmentsList`, keeping what `client` has.
-pub fn read_attachments_of(body: impl Read, client: ClientId) -> serde_json::Result<Reply<Listing>> {
-    read(
-        body,
-        ListingSeed {
-            keep: Keep::Mine,
-            me: client,
-        },
-    )
+/// As [`read_attachments`], keeping also everything that the client `also` has.
+pub fn read_attachments_of(
+    body: impl Read,
+    objects: &[VolumeRef],
+    also: ClientId,
+    me: ClientId,
+) -> serde_json::Result<Reply<Listing>> {
+    let also = Some(also);
+    read(body, ListingSeed { objects, also, me })
 }
 
 /// What a list says about a volume or snapshot.
@@ -235,18 +230,11 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Envelope<S> {
     }
 }
 
-/// Reads the list line by line; only lines that are to be kept outlive their reading.
+/// Reads the list line by line; only lines about `objects` or about the client `also` outlive their reading.
 struct ListingSeed<'a> {
-    keep: Keep<'a>,
+    objects: &'a [VolumeRef],
+    also: Option<ClientId>,
     me: ClientId,
-}
-
-/// Which lines matter.
-enum Keep<'a> {
-    /// Those about these objects, at any client.
-    Objects(&'a [VolumeRef]),
-    /// Those of the asking client.
-    Mine,
 }
 
 impl<'de> DeserializeSeed<'de> for ListingSeed<'_> {
@@ -267,14 +255,10 @@ impl<'de> Visitor<'de> for ListingSeed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Listing, A::Error> {
         let mut listing = Listing::default();
         while let Some(line) = seq.next_element::<AttachmentLine>()? {
-            let mine = line.client.0 == self.me;
-            listing.mine += usize::from(mine);
+            listing.mine += usize::from(line.client.0 == self.me);
             listing.lacks_ids |= line.global_id.is_none();
-            let kept = match self.keep {
-                Keep::Objects(objects) => objects.iter().any(|object| line.is_about(object)),
-                Keep::Mine => mine,
-            };
-            if kept {
+            let wanted = self.also == Some(line.client.0);
+            if wanted || self.objects.iter().any(|object| line.is_about(object)) {
                 listing
                     .attachments
                     .push(line.checked().map_err(de::Error::custom)?);

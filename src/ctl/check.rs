@@ -20,10 +20,33 @@ use spvirt::config::{self, Config, ConfigError, Files};
 use spvirt::inspect;
 use spvirt::sys;
 
-use crate::{Failure, Verdict, libvirt, overrides, repair, run};
+use crate::libvirt::Libvirt;
+use crate::{Failure, Verdict, overrides, repair, run};
 
 /// How long StorPool may take for both questions.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Check whether this host is fit to run domains on StorPool
+///
+/// Looks at the configuration, at StorPool, at the hook and whether libvirt
+/// calls it, at what else on the host may get hold of volumes, at the state of
+/// spvirt, and at the disks of domains. Each line ends in PASS, in WARN (it
+/// works, or nobody can tell) or in FAIL, with what to do. Changes nothing
+/// without --fix.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  spvirt check\n  spvirt check --fix\n  \
+    spvirt check --json | jq '.findings[] | select(.verdict != \"pass\")'\n\n\
+    Exit code 1 when anything is FAIL, as of virt-host-validate.")]
+pub struct Args {
+    /// Repair what is safe to repair: rights of spvirt's own files, a missing
+    /// link to the hook, a libvirt that has not noticed the hook (a reload,
+    /// which guests do not notice)
+    #[arg(long)]
+    fix: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
 
 /// What came of a repair.
 #[derive(Debug, Serialize)]
@@ -41,15 +64,15 @@ struct Report {
 }
 
 /// Runs the command.
-pub fn run(out: &mut impl Write, uri: &str, fix: bool, json: bool) -> Result<Verdict, Failure> {
+pub fn run(out: &mut impl Write, libvirt: &Libvirt, args: &Args) -> Result<Verdict, Failure> {
     let mut report = Report {
         repaired: Vec::new(),
-        findings: look(uri, &[]),
+        findings: look(libvirt, &[]),
     };
-    if fix {
-        repair_all(uri, &mut report);
+    if args.fix {
+        repair_all(libvirt, &mut report);
     }
-    if json {
+    if args.json {
         let text = serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?;
         writeln!(out, "{text}")?;
     } else {
@@ -76,7 +99,7 @@ pub fn run(out: &mut impl Write, uri: &str, fix: bool, json: bool) -> Result<Ver
 }
 
 /// Repairs what can be, and looks again: a link that was made shows whether its daemon has to be told.
-fn repair_all(uri: &str, report: &mut Report) {
+fn repair_all(libvirt: &Libvirt, report: &mut Report) {
     let (mut tried, mut reloaded) = (Vec::new(), Vec::new());
     loop {
         let wanted = report.findings.iter().filter_map(|finding| finding.fix.clone());
@@ -95,7 +118,7 @@ fn repair_all(uri: &str, report: &mut Report) {
                 reloaded.push(daemon);
             }
         }
-        report.findings = look(uri, &reloaded);
+        report.findings = look(libvirt, &reloaded);
     }
 }
 
@@ -113,7 +136,7 @@ fn ending(finding: &Finding) -> String {
 }
 
 /// Looks at everything. `reloaded` are daemons that were told to look for hooks a moment ago.
-fn look(uri: &str, reloaded: &[Daemon]) -> Vec<Finding> {
+fn look(libvirt: &Libvirt, reloaded: &[Daemon]) -> Vec<Finding> {
     let root = Path::new("/");
     let proc = Path::new("/proc");
     let files = Files::system();
@@ -127,7 +150,7 @@ fn look(uri: &str, reloaded: &[Daemon]) -> Vec<Finding> {
     let mut findings = check::config::judge(&config, &config_files);
     let entries = claims.as_deref().unwrap_or_default();
     findings.extend(storpool(&config, entries));
-    findings.extend(hook::judge(&program, &scripts, &libvirt::version(uri)));
+    findings.extend(hook::judge(&program, &scripts, &libvirt.version()));
     let confinement = inspect::labels::read(root, &daemons);
     // systemd may say that it has not reloaded them yet.
     let told = daemons.extract_if(.., |daemon| {
@@ -158,7 +181,7 @@ fn look(uri: &str, reloaded: &[Daemon]) -> Vec<Finding> {
         }
         Err(error) => vec![check::state::unreadable(error)],
     });
-    findings.extend(check::domains::judge(&libvirt::definitions(uri)));
+    findings.extend(check::domains::judge(&libvirt.definitions()));
     findings
 }
 
@@ -170,7 +193,7 @@ fn storpool(config: &Result<Config, ConfigError>, entries: &[Entry]) -> Vec<Find
     let api = Api::new(config);
     let until = Instant::now() + PATIENCE;
     let clients = api.clients(until);
-    let listing = api.attachments_of(config.client, until);
+    let listing = api.attachments_of(&[], config.client, config.client, until);
     let mut findings = check::api::judge(config.client, &clients, &listing);
     if let Ok(listing) = listing {
         let attached = inspect::devices::attached(&listing.attachments);

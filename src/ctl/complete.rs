@@ -18,7 +18,8 @@ use spvirt::sys;
 use spvirt::volume::{BY_ID_DIR, BY_NAME_DIR, VolumeName};
 
 use crate::cli::Cli;
-use crate::{libvirt, overrides};
+use crate::libvirt::Libvirt;
+use crate::overrides;
 
 /// Set by the scripts, to the name of the shell.
 pub const VARIABLE: &str = "SPVIRT_COMPLETE";
@@ -33,9 +34,9 @@ pub fn command() -> Command {
 }
 
 fn with_names(command: Command) -> Command {
-    let command = command.mut_args(|argument| match called(&argument).as_str() {
-        "DOMAIN" => argument.add(ArgValueCandidates::new(domains)),
-        "VOLUME" => argument.add(ArgValueCompleter::new(volumes)),
+    let command = command.mut_args(|argument| match called(&argument).split('|').next() {
+        Some("DOMAIN") => argument.add(ArgValueCandidates::new(domains)),
+        Some("VOLUME") => argument.add(ArgValueCompleter::new(volumes)),
         _ => argument,
     });
     command.mut_subcommands(with_names)
@@ -50,7 +51,7 @@ fn called(argument: &Arg) -> String {
 }
 
 fn domains() -> Vec<CompletionCandidate> {
-    let names = libvirt::names(Cli::DEFAULT_CONNECTION).unwrap_or_default();
+    let names = Libvirt::new(Cli::DEFAULT_CONNECTION).names().unwrap_or_default();
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
@@ -89,7 +90,7 @@ mod tests {
         let made = |name: &'static str| {
             Command::new(name)
                 .arg(Arg::new("domain"))
-                .arg(Arg::new("x").value_name("VOLUME"))
+                .arg(Arg::new("x").value_name("VOLUME|FILE"))
         };
         let whole =
             with_names(made("a").subcommand(made("b").subcommand(Command::new("c").arg(Arg::new("domain")))));

@@ -1,104 +1,113 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! libvirt, asked with a time limit: it does not answer about a domain while any hook works on it. The only
-//! user of the `virt` bindings.
+//! libvirt, asked with a time limit: it does not answer about a domain while any hook works on it, nor about all of
+//! them while one does. The only user of the `virt` bindings.
 
+mod domains;
+
+use std::cell::RefCell;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use virt::connect::Connect;
-use virt::error::{Error, ErrorNumber};
+use virt::error::Error;
 
-use spvirt::check::domains::Definition;
-use spvirt::reconcile::DomainState;
-use spvirt::volume::DomainUuid;
+pub use domains::Found;
 
 /// How long libvirt may think about one question.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether the domain is active.
-pub fn state(uri: &str, uuid: &DomainUuid) -> DomainState {
-    let uuid = uuid.to_string();
-    let active = ask(uri, move |connection| {
-        match connection.lookup_domain_by_uuid_string(&uuid) {
-            Ok(domain) => domain.is_active(),
-            Err(error) if error.code().is_known_and(|code| code == ErrorNumber::NoDomain) => Ok(false),
-            Err(error) => Err(error),
+/// A libvirt that may be slow, busy or gone.
+#[derive(Debug)]
+pub struct Libvirt {
+    uri: String,
+    /// It did not even let us in: asking again would only take as long again.
+    gone: RefCell<Option<String>>,
+}
+
+/// How far a question has come.
+enum Word<T> {
+    Connected,
+    Answer(Result<T, Error>),
+}
+
+impl Libvirt {
+    /// The libvirt at `uri`. Nothing is asked yet.
+    pub fn new(uri: &str) -> Self {
+        Self {
+            uri: uri.to_owned(),
+            gone: RefCell::default(),
         }
-    });
-    match active {
-        Ok(true) => DomainState::Active,
-        Ok(false) => DomainState::Inactive,
-        Err(why) => DomainState::Unknown(why),
     }
-}
 
-/// The version of the library behind the connection: 9001002 is 9.1.2.
-pub fn version(uri: &str) -> Result<u32, String> {
-    ask(uri, Connect::lib_version)
-}
+    /// Asks something. The error says what libvirt said, or that it said nothing.
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connect) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, String> {
+        self.ask_with(PATIENCE, Connect::open_read_only, question)
+    }
 
-/// The names of all domains.
-pub fn names(uri: &str) -> Result<Vec<String>, String> {
-    ask(uri, |connection| {
-        let domains = connection.list_all_domains(0)?;
-        domains.iter().map(virt::domain::Domain::name).collect()
-    })
-}
+    /// As [`Libvirt::ask`], for something that changes a domain and may take its time.
+    fn tell<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        order: impl FnOnce(&Connect) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, String> {
+        self.ask_with(patience, Connect::open, order)
+    }
 
-/// All domains, each with the XML it will start with next time. Without passwords: libvirt gives those only to who
-/// asks for them.
-pub fn definitions(uri: &str) -> Result<Vec<Definition>, String> {
-    ask(uri, |connection| {
-        let mut found = Vec::new();
-        for domain in connection.list_all_domains(0)? {
-            let flags = if domain.is_persistent()? {
-                virt::sys::VIR_DOMAIN_XML_INACTIVE
-            } else {
-                0
-            };
-            match domain.xml_desc(flags) {
-                Ok(xml) => found.push(Definition {
-                    name: domain.name()?,
-                    xml,
-                }),
-                // It has gone since the list was made.
-                Err(error) if error.code().is_known_and(|code| code == ErrorNumber::NoDomain) => {}
-                Err(error) => return Err(error),
-            }
+    /// A question that is not answered in time is left to its thread, which ends with the process.
+    fn ask_with<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        open: fn(Option<&str>) -> Result<Connect, Error>,
+        question: impl FnOnce(&Connect) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, String> {
+        if let Some(why) = &*self.gone.borrow() {
+            return Err(why.clone());
         }
-        Ok(found)
-    })
-}
-
-/// Asks a question. One that is not answered in time is left to its thread, which ends with the process.
-fn ask<T: Send + 'static>(
-    uri: &str,
-    question: impl FnOnce(&Connect) -> Result<T, Error> + Send + 'static,
-) -> Result<T, String> {
-    let (answer, asked) = mpsc::channel();
-    let uri = uri.to_owned();
-    let ask = move || {
-        // libvirt prints every error on stderr by itself unless told not to.
-        virt::error::clear_error_callback();
-        let said = Connect::open_read_only(Some(&uri)).and_then(|connection| question(&connection));
-        // Nobody may be listening any more.
-        let _ = answer.send(said);
-    };
-    let asking = match thread::Builder::new().spawn(ask) {
-        Ok(thread) => thread,
-        Err(error) => return Err(format!("libvirt cannot be asked: {error}")),
-    };
-    let answer = asked.recv_timeout(PATIENCE);
-    if answer.is_ok() {
-        // It has said all it will. A thread that still tidies up after libvirt while the process ends can crash it.
-        let _ = asking.join();
-    }
-    match answer {
-        Ok(Ok(said)) => Ok(said),
-        Ok(Err(error)) => Err(format!("libvirt: {}", error.message())),
-        Err(_) => Err("libvirt does not answer".to_owned()),
+        let gone = |why: String| {
+            self.gone.replace(Some(why.clone()));
+            Err(why)
+        };
+        let (words, heard) = mpsc::channel();
+        let uri = self.uri.clone();
+        let ask = move || {
+            // libvirt prints every error on stderr by itself unless told not to.
+            virt::error::clear_error_callback();
+            // Nobody may be listening any more.
+            let _ = words.send(match open(Some(&uri)) {
+                Err(error) => Word::Answer(Err(error)),
+                Ok(connection) => {
+                    let _ = words.send(Word::Connected);
+                    Word::Answer(question(&connection))
+                }
+            });
+        };
+        let asking = match thread::Builder::new().spawn(ask) {
+            Ok(thread) => thread,
+            Err(error) => return gone(format!("libvirt cannot be asked: {error}")),
+        };
+        let first = heard.recv_timeout(PATIENCE);
+        let connected = matches!(first, Ok(Word::Connected));
+        let last = if connected {
+            heard.recv_timeout(patience)
+        } else {
+            first
+        };
+        if matches!(last, Ok(Word::Answer(_))) {
+            // It has said all it will. A thread that still tidies up after libvirt while the process ends can crash it.
+            let _ = asking.join();
+        }
+        match (last, connected) {
+            (Ok(Word::Answer(Ok(answer))), _) => Ok(answer),
+            (Ok(Word::Answer(Err(error))), true) => Err(format!("libvirt: {}", error.message())),
+            (Ok(Word::Answer(Err(error))), false) => gone(format!("libvirt: {}", error.message())),
+            (_, true) => Err("libvirt does not answer (it waits while a hook works)".to_owned()),
+            (_, false) => gone("libvirt does not answer".to_owned()),
+        }
     }
 }

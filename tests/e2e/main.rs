@@ -26,6 +26,10 @@ mod sharing;
 mod sources;
 mod stage;
 mod stops;
+mod verbs;
+mod verbs_adopt;
+mod verbs_force;
+mod verbs_reconcile;
 
 use std::process::ExitCode;
 
@@ -52,5 +56,9 @@ fn main() -> ExitCode {
     let suite = races::cases(suite);
     let suite = journal::cases(suite);
     let suite = check::cases(suite);
+    let suite = verbs::cases(suite);
+    let suite = verbs_force::cases(suite);
+    let suite = verbs_reconcile::cases(suite);
+    let suite = verbs_adopt::cases(suite);
     suite.run()
 }

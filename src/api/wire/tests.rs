@@ -75,7 +75,9 @@ fn a_list_keeps_what_was_asked_for() {
         ]
     );
     assert_eq!(listing.mine, 3);
-    let all = read_attachments_of(&body[..], client(5)).unwrap().unwrap();
+    let all = read_attachments_of(&body[..], &[], client(5), client(5))
+        .unwrap()
+        .unwrap();
     let names: Vec<_> = all.attachments.iter().map(|a| a.name.as_str()).collect();
     assert_eq!(
         names,
@@ -83,6 +85,27 @@ fn a_list_keeps_what_was_asked_for() {
         "whatever they are, and only its own"
     );
     assert_eq!(all.mine, 3);
+}
+
+#[test]
+fn a_list_keeps_everything_of_a_client_if_asked() {
+    let body = br##"{"data":[
+        {"volume":"root","snapshot":false,"client":5,"rights":"rw","pos":0,"globalId":"d.n.1"},
+        {"volume":"root","snapshot":false,"client":"7","rights":"rw","pos":0,"globalId":"d.n.1"},
+        {"volume":"#system","snapshot":false,"client":7,"rights":"rw","pos":1,"globalId":"d.n.5"},
+        {"volume":"*gone","snapshot":true,"client":7,"rights":"ro","pos":2},
+        {"volume":"other","snapshot":false,"client":6,"rights":"rw","pos":2,"globalId":"d.n.4"}
+    ]}"##;
+    let found = |objects: &[VolumeRef], also| {
+        let listing = read_attachments_of(&body[..], objects, client(also), client(5)).unwrap();
+        let lines = listing.unwrap().attachments.into_iter();
+        lines
+            .map(|line| format!("{} {}", line.name, line.client))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[], 7), ["root 7", "#system 7", "*gone 7"]);
+    assert_eq!(found(&[by_name("root")], 6), ["root 5", "root 7", "other 6"]);
+    assert_eq!(found(&[], 8), [""; 0]);
 }
 
 #[test]
