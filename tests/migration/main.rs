@@ -15,8 +15,10 @@
 #[allow(dead_code)] // the other suite uses the rest
 mod acts;
 mod downtime;
+mod faults;
 mod kinds;
 mod pair;
+mod splits;
 #[path = "../e2e/stage.rs"]
 #[allow(dead_code)]
 mod stage;
@@ -34,5 +36,7 @@ fn main() -> ExitCode {
     let suite = kinds::cases(suite);
     let suite = downtime::cases(suite);
     let suite = tickets::cases(suite);
+    let suite = faults::cases(suite);
+    let suite = splits::cases(suite);
     suite.run()
 }

@@ -116,15 +116,8 @@ impl Pair {
         let name = &traveller.name;
         let _ = from.virsh(&["migrate-setmaxdowntime", name, NO_DOWNTIME]).ok();
         let mut migration = self.migrate(traveller, from, &[&[CRAWL], options].concat());
-        let transfer = || {
-            let job = from.virsh(&["domjobinfo", name]).stdout;
-            let sent = job
-                .lines()
-                .find_map(|line| line.strip_prefix("Memory processed:"));
-            sent.is_some_and(|sent| !sent.trim_start().starts_with("0.000"))
-        };
         from.wait_for("the transfer has begun", WHOLE, || {
-            migration.has_ended() || transfer()
+            migration.has_ended() || sends(from, name)
         });
         assert!(
             !migration.has_ended(),
@@ -132,6 +125,12 @@ impl Pair {
             migration.wait(SOON)
         );
         migration
+    }
+
+    /// Waits for the transfer of a migration that was not started by [`Pair::departs`].
+    #[track_caller]
+    pub fn transfers(&self, traveller: &Traveller, from: &Host) {
+        from.wait_for("the transfer has begun", WHOLE, || sends(from, &traveller.name));
     }
 
     /// Lets the memory go as fast as it can.
@@ -296,4 +295,13 @@ impl Pair {
 /// The XML of a traveller.
 fn xml(name: &str) -> Domain {
     Domain::new(name).disk(&format!("/dev/storpool/{name}"))
+}
+
+/// Whether memory of the domain is on its way.
+fn sends(host: &Host, domain: &str) -> bool {
+    let job = host.virsh(&["domjobinfo", domain]).stdout;
+    let sent = job
+        .lines()
+        .find_map(|line| line.strip_prefix("Memory processed:"));
+    sent.is_some_and(|sent| !sent.trim_start().starts_with("0.000"))
 }

@@ -98,7 +98,12 @@ impl State {
             )
         });
         if stuck {
+            // One that was paused will never write again.
+            let frozen = self.hosts[host].domains[domain].life == Life::Paused;
             let open = self.hosts[host].domains[domain].open.clone();
+            let open = open
+                .into_iter()
+                .map(|(number, open)| (number, Open { frozen, ..open }));
             self.domain(host, domain).stuck.extend(open);
         }
         let source = |it: &Migration| it.source == host && it.phase != Phase::Arrived;

@@ -20,7 +20,7 @@ fn is_found(mistake: Mistake, stage: Stage, expected: &str) {
         mistake: Some(mistake),
         ..stage
     };
-    let broken = search(stage, STORIES, 1).expect("the mistake is found");
+    let broken = search(stage, STORIES, 1).expect_err("the mistake is found");
     assert!(
         broken.what.contains(expected),
         "{}\n{}",

@@ -45,6 +45,9 @@ impl State {
             };
             format!("{}: {how}", state.called(id))
         });
+        if let Some(Err(_)) = &answer {
+            self.sees("refused");
+        }
         self.tasks[id].answer = answer;
         let Some(domain) = kind.domain() else {
             return;
@@ -67,6 +70,9 @@ impl State {
             Kind::Prepare(_) => {
                 if done.is_some() {
                     self.start_failed(host, domain, "prepare refused");
+                    if !self.hosts[host].files.is_empty() {
+                        self.sees("left claims");
+                    }
                 }
                 self.domain(host, domain).incoming = false;
                 if self.is_expected(host, domain) {
@@ -148,6 +154,14 @@ impl State {
         self.domain(host, domain).life = Life::Running;
         self.ran += 1;
         self.tell(|_| format!("{here} d{domain}: RUNS"));
+        self.sees("runs");
+        let active = self.hosts[host]
+            .domains
+            .iter()
+            .filter(|it| it.life == Life::Running);
+        if active.count() > 1 {
+            self.sees("runs beside another domain");
+        }
     }
 
     fn launch_failed(&mut self, host: usize, domain: usize, volume: &VolumeRef) {

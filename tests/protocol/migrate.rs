@@ -39,6 +39,8 @@ pub struct Migration {
     pub thread: i32,
     /// The number in its XML.
     pub nonce: Option<String>,
+    /// What becomes of it: `Abort` while it copies, `Split` or `ConfirmStuck` at its end.
+    pub fate: Option<What>,
 }
 
 impl State {
@@ -48,21 +50,18 @@ impl State {
             What::Migrate | What::MigrateSelf | What::MigrateFails | What::MigrateOffline => {
                 self.migrate(event)
             }
-            What::Abort => self.abort(event.who),
-            What::Split => self.split(event.who),
-            What::ConfirmStuck => self.confirm_stuck(event.who),
+            What::Abort => self.abort(event),
+            What::Split | What::ConfirmStuck => {
+                let migrating: Vec<_> = (0..self.migrations.len())
+                    .filter(|domain| self.migrations[*domain].is_some())
+                    .collect();
+                let domain = *pick(&migrating, event.who)?;
+                self.migrations[domain].as_mut()?.fate = Some(event.what);
+                Some(())
+            }
             What::Resume => self.resume(event.who),
             _ => None,
         }
-    }
-
-    fn migrating(&self, phases: &[Phase]) -> Vec<usize> {
-        let is = |domain: &usize| {
-            self.migrations[*domain]
-                .as_ref()
-                .is_some_and(|it| phases.contains(&it.phase))
-        };
-        (0..self.migrations.len()).filter(is).collect()
     }
 
     fn migrate(&mut self, event: Event) -> Option<()> {
@@ -106,6 +105,7 @@ impl State {
                 phase: Phase::Announcing,
                 thread,
                 nonce,
+                fate: None,
             });
         }
         Some(())
@@ -174,6 +174,7 @@ impl State {
                 self.tell(|_| format!("{to} d{domain}: is active already, the migration is refused"));
                 self.migration_ends(domain);
             }
+            Phase::Copying if it.fate == Some(What::Abort) => self.aborts(domain),
             Phase::Copying => {
                 self.tell(|_| format!("{from} d{domain}: pauses for the switch"));
                 self.domain(it.source, domain).life = Life::Paused;
@@ -181,11 +182,14 @@ impl State {
             }
             Phase::Switching => {
                 self.tell(|_| format!("{to} d{domain}: RUNS, migrated"));
+                self.sees("migrated");
                 let dest = self.domain(it.dest, domain);
                 dest.life = Life::Running;
                 dest.incoming = false;
                 self.set_phase(domain, Phase::Arrived);
             }
+            Phase::Arrived if it.fate == Some(What::Split) => self.splits(domain),
+            Phase::Arrived if it.fate == Some(What::ConfirmStuck) => self.ends_stuck(it.source, domain),
             Phase::Arrived => {
                 self.migrations[domain] = None;
                 self.tell(|_| format!("{from} d{domain}: the source ends"));
@@ -223,34 +227,38 @@ impl State {
         }
     }
 
-    fn abort(&mut self, who: u8) -> Option<()> {
-        let domain = *pick(
-            &self.migrating(&[Phase::Announced, Phase::Copying, Phase::Switching]),
-            who,
-        )?;
+    /// A migration is aborted, at once or while it copies.
+    fn abort(&mut self, event: Event) -> Option<()> {
+        let all = (0..self.migrations.len()).filter(|domain| self.migrations[*domain].is_some());
+        let domain = *pick(&all.collect::<Vec<_>>(), event.who)?;
+        let phase = self.migrations[domain].as_ref()?.phase;
+        if event.which >= 128 && matches!(phase, Phase::Announcing | Phase::Announced | Phase::Preparing) {
+            self.migrations[domain].as_mut()?.fate = Some(What::Abort);
+            return Some(());
+        }
         // By its looks a start may be a migration that died between its hooks, where definitions look like running
         // domains, too: what `SPVIRT_TICKET=nonce` is for.
-        let between = self.migrations[domain]
-            .as_ref()
-            .is_some_and(|it| it.phase == Phase::Announced);
-        (!between || self.stage.ticket == Ticket::Nonce || !self.stage.resource).then_some(())?;
+        let known = self.stage.ticket == Ticket::Nonce || !self.stage.resource;
+        let may = match phase {
+            Phase::Announced => known,
+            Phase::Copying | Phase::Switching => true,
+            Phase::Announcing | Phase::Preparing | Phase::Arrived => false,
+        };
+        may.then(|| self.aborts(domain))
+    }
+
+    fn aborts(&mut self, domain: usize) {
         self.tell(|_| format!("d{domain}: the migration is aborted, or its client dies"));
         self.migration_ends(domain);
-        Some(())
     }
 
-    fn split(&mut self, who: u8) -> Option<()> {
-        let domain = *pick(&self.migrating(&[Phase::Arrived]), who)?;
+    fn splits(&mut self, domain: usize) {
         self.tell(|_| format!("d{domain}: the end of the migration is lost, its source stays paused"));
         self.migrations[domain] = None;
-        Some(())
+        self.sees("split");
     }
 
-    fn confirm_stuck(&mut self, who: u8) -> Option<()> {
-        let domain = *pick(&self.migrating(&[Phase::Arrived]), who)?;
-        let source = self.migrations[domain].as_ref()?.source;
-        self.can_move_on(domain).then_some(())?;
-        self.migrations[domain] = None;
+    fn ends_stuck(&mut self, source: usize, domain: usize) {
         let name = self.hosts[source].name;
         self.tell(|_| format!("{name} d{domain}: the source is to end, but QEMU cannot be killed"));
         let frozen = |(number, open): (&u32, &Open)| {
@@ -268,8 +276,9 @@ impl State {
             .map(frozen)
             .collect();
         self.domain(source, domain).stuck.extend(open);
+        self.migrations[domain] = None;
         self.qemu_ends(source, domain);
-        Some(())
+        self.sees("the source could not be killed");
     }
 
     /// A person resumes a paused domain that runs nowhere else.

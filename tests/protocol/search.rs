@@ -3,6 +3,8 @@
 
 //! Plays stories, many of them, looks for one that breaks an invariant, and tells the shortest such.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 
@@ -27,10 +29,13 @@ pub struct Broken {
     pub lines: Vec<String>,
 }
 
+/// How often what came of a story.
+pub type Seen = BTreeMap<String, u32>;
+
 /// Plays one story to its end and beyond: everything recovers, stops, is reconciled, and starts once more.
-pub fn play(stage: &Arc<Stage>, story: &[Event], tell: bool) -> Result<(), Broken> {
+pub fn play(stage: &Arc<Stage>, story: &[Event], tell: bool) -> Result<Seen, Broken> {
     let engine = Engine::new(State::new(Arc::clone(stage), story.to_vec(), tell));
-    let acts: [fn(&mut State); 8] = [
+    let acts: [fn(&mut State); 11] = [
         |_| {},
         State::recovers,
         State::everything_stops,
@@ -39,28 +44,28 @@ pub fn play(stage: &Arc<Stage>, story: &[Event], tell: bool) -> Result<(), Broke
         State::reconciles,
         State::everything_is_as_before,
         State::starts_once_more,
-    ];
-    let more: [fn(&mut State); 3] = [
         State::has_started,
         State::everything_stops,
         State::everything_is_as_before,
     ];
-    for act in acts.into_iter().chain(more) {
+    for act in acts {
         act(&mut engine.state());
         engine.play();
+        let mut end = engine.state();
+        if let Some(what) = end.broken.take() {
+            let lines = end.lines.take().unwrap_or_default();
+            return Err(Broken { what, lines });
+        }
     }
     let mut end = engine.state();
-    match end.broken.take() {
-        None => Ok(()),
-        Some(what) => Err(Broken {
-            what,
-            lines: end.lines.take().unwrap_or_default(),
-        }),
+    for (what, times) in end.happened.clone() {
+        *end.seen.entry(format!("{what:?}")).or_default() += times;
     }
+    Ok(std::mem::take(&mut end.seen))
 }
 
-/// Plays random stories; the shortest that breaks an invariant, if one does.
-pub fn search(stage: Stage, stories: u32, seed: u64) -> Option<Broken> {
+/// Plays random stories: what came of them, or the shortest that breaks an invariant.
+pub fn search(stage: Stage, stories: u32, seed: u64) -> Result<Seen, Broken> {
     let stage = Arc::new(stage);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -71,29 +76,44 @@ pub fn search(stage: Stage, stories: u32, seed: u64) -> Option<Broken> {
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let sum = RefCell::new(Seen::new());
     let result = runner.run(&stage.stories(), |story| {
-        play(&stage, &story, false).map_err(|broken| TestCaseError::fail(broken.what))
+        let seen = play(&stage, &story, false).map_err(|broken| TestCaseError::fail(broken.what))?;
+        let mut sum = sum.borrow_mut();
+        for (what, times) in seen {
+            *sum.entry(what).or_default() += times;
+        }
+        Ok(())
     });
     match result {
-        Ok(()) => None,
-        Err(TestError::Fail(_, story)) => Some(play(&stage, &story, true).unwrap_err()),
+        Ok(()) => Ok(sum.into_inner()),
+        Err(TestError::Fail(_, story)) => Err(play(&stage, &story, true).unwrap_err()),
         Err(TestError::Abort(why)) => panic!("no stories: {why}"),
     }
 }
 
-/// Plays random stories, and fails with the shortest that breaks an invariant.
-pub fn holds(stage: &Stage, stories: u32) {
+/// Plays random stories, and fails with the shortest that breaks an invariant. What came of them.
+pub fn holds(stage: &Stage, stories: u32) -> Seen {
     let (seed, stories) = (seed(), stories * factor());
+    println!("{stories} stories, SPVIRT_MODEL_SEED={seed}");
     let shard = |shard: u64| search(stage.clone(), stories.div_ceil(2), seed + shard);
-    let broken = thread::scope(|scope| {
+    thread::scope(|scope| {
         let shards: Vec<_> = (0..SHARDS)
             .map(|number| scope.spawn(move || shard(number)))
             .collect();
-        shards.into_iter().find_map(|shard| shard.join().unwrap())
-    });
-    if let Some(Broken { what, lines }) = broken {
-        panic!("{what}\nSPVIRT_MODEL_SEED={seed}\n{}\n", lines.join("\n"));
-    }
+        let mut sum = Seen::new();
+        for shard in shards {
+            match shard.join().unwrap() {
+                Ok(seen) => seen
+                    .into_iter()
+                    .for_each(|(what, times)| *sum.entry(what).or_default() += times),
+                Err(Broken { what, lines }) => {
+                    panic!("{what}\nSPVIRT_MODEL_SEED={seed}\n{}\n", lines.join("\n"));
+                }
+            }
+        }
+        sum
+    })
 }
 
 /// Random, or what `SPVIRT_MODEL_SEED` says.
@@ -166,7 +186,7 @@ impl State {
     fn everything_is_as_before(&mut self) {
         let of = |(number, client, access)| ((client, number), access);
         let attached: Vec<((u16, u32), Access)> = self.cluster.attachments().into_iter().map(of).collect();
-        let mut attached: std::collections::BTreeMap<_, _> = attached.into_iter().collect();
+        let mut attached: BTreeMap<_, _> = attached.into_iter().collect();
         if let Some(host) = self.hosts.iter().find(|host| !host.files.is_empty()) {
             let what = format!("I4: a claim stays on {}: {:?}", host.name, host.claims());
             self.breaks(what);
@@ -186,7 +206,6 @@ impl State {
     fn starts_once_more(&mut self) {
         if self.stage.policy != Takeover::Never {
             let host = self.stage.startable[self.tasks.len() % self.stage.startable.len()];
-            self.happened.insert(What::Start, 0);
             let _ = self.start(host, self.tasks.len() % self.stage.domains.len());
         }
     }

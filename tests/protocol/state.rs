@@ -61,6 +61,8 @@ pub struct State {
     pub lines: Option<Vec<String>>,
     /// The invariant that broke.
     pub broken: Option<String>,
+    /// What came of it, and how often.
+    pub seen: BTreeMap<String, u32>,
     /// Starts that succeeded.
     pub ran: u32,
 }
@@ -96,6 +98,7 @@ impl State {
             burst: (None, 0),
             lines: tell.then(Vec::new),
             broken: None,
+            seen: BTreeMap::new(),
             ran: 0,
             stage,
         };
@@ -111,6 +114,11 @@ impl State {
             let line = format!("{:>6} ms  {}", self.clock, line(self));
             self.lines.get_or_insert_default().push(line);
         }
+    }
+
+    /// Something came of it.
+    pub fn sees(&mut self, what: &str) {
+        *self.seen.entry(what.to_owned()).or_default() += 1;
     }
 
     /// An invariant is broken: the story ends here.
@@ -151,6 +159,7 @@ impl State {
                 Some(Actor::Task(id)) if self.clock >= self.tasks[id].began + DEADLINE => {
                     self.tell(|state| format!("{}: the watchdog ends it", state.called(id)));
                     self.tasks[id].killed = true;
+                    self.sees("was ended by the watchdog");
                 }
                 Some(Actor::Task(id)) => return Some(id),
                 Some(Actor::Qemu(host, domain)) => self.qemu_goes_on(host, domain),

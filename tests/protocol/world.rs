@@ -95,6 +95,7 @@ impl Call {
         let at = (self.host, lock.to_string());
         if state.locks.contains_key(&at) {
             self.tell(state, || format!("does not get {lock}"));
+            state.sees("did not get a lock");
             return Err(LockError::Held(at.1.into()));
         }
         self.tell(state, || format!("takes {lock}"));
@@ -193,7 +194,12 @@ impl World for Call {
         (times > 0).then(|| times.to_string())
     }
     fn orphaned(&self) -> bool {
-        self.engine.state().is_orphan(self.id)
+        let mut state = self.engine.state();
+        let orphan = state.is_orphan(self.id);
+        if orphan {
+            state.sees("was an orphan");
+        }
+        orphan
     }
     fn enter(&self, stage: Stage) {
         let share = match stage {
@@ -220,7 +226,13 @@ impl World for Call {
             })
     }
     fn claim(&self, uuid: &DomainUuid) -> Result<Option<Entry>, PathError> {
-        Ok(self.step(|state| state.hosts[self.host].entry(uuid)))
+        Ok(self.step(|state| {
+            let entry = state.hosts[self.host].entry(uuid);
+            if matches!(&entry, Some(Entry::Claim(claim)) if claim.phase == Phase::Releasing) {
+                state.sees("found a claim that is being released");
+            }
+            entry
+        }))
     }
     fn claims(&self) -> Result<Vec<Entry>, PathError> {
         Ok(self.step(|state| state.hosts[self.host].entries()))
@@ -327,6 +339,16 @@ impl World for Call {
         let serve = |state: &mut State| {
             state.judge(self.id, items);
             let answer = state.carry_out(self.host, items);
+            let takes = items
+                .iter()
+                .any(|item| item.attach.is_some() && !item.detach.is_empty());
+            let forces = items.iter().any(|item| item.force);
+            match &answer {
+                Err(fault) if fault.is_open() => state.sees("was busy"),
+                Ok(()) if forces => state.sees("took over by force"),
+                Ok(()) if takes => state.sees("took over"),
+                _ => {}
+            }
             self.tell(state, || {
                 let answer = answer
                     .as_ref()

@@ -243,6 +243,12 @@ impl Simulator {
         self.tell("fault", &json!({"call": call, "count": count, "fault": fault}));
     }
 
+    /// Every call of `call` meets `fault` from now on.
+    #[track_caller]
+    pub fn fault_forever(&self, call: &str, fault: &Value) {
+        self.tell("fault", &json!({"call": call, "fault": fault}));
+    }
+
     /// Takes all faults back; what hangs goes on.
     #[track_caller]
     pub fn clear_faults(&self) {
