@@ -12,6 +12,7 @@
 
 mod acts;
 mod check;
+mod completion;
 mod conflicts;
 mod crash;
 mod errors;
@@ -21,6 +22,7 @@ mod lifecycle;
 mod panicking;
 mod races;
 mod reconnect;
+mod secrets;
 mod settings;
 mod sharing;
 mod sources;
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
     let suite = races::cases(suite);
     let suite = journal::cases(suite);
     let suite = check::cases(suite);
+    let suite = completion::cases(suite);
+    let suite = secrets::cases(suite);
     let suite = verbs::cases(suite);
     let suite = verbs_force::cases(suite);
     let suite = verbs_reconcile::cases(suite);
