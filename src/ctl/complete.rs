@@ -51,7 +51,9 @@ fn called(argument: &Arg) -> String {
 }
 
 fn domains() -> Vec<CompletionCandidate> {
-    let names = Libvirt::new(Cli::DEFAULT_CONNECTION).names().unwrap_or_default();
+    let libvirt = Libvirt::new(Cli::DEFAULT_CONNECTION);
+    let mut names = libvirt.names().unwrap_or_default();
+    names.sort();
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
