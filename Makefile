@@ -62,7 +62,7 @@ test: setup ## Set up and run everything: what CI runs
 # All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
 # at most three times: checked, built for the tests (which later stages find ready), and checked without the helper's.
 .PHONY: stages
-stages: check unit conformance conformance-config rig e2e e2e-contrary demo-runs documents deny
+stages: check unit conformance conformance-config rig killed races e2e e2e-contrary demo-runs documents deny
 
 .PHONY: check
 check: format lints hook-alone documentation ## Format, lints, documentation, and the hook where no libvirt-dev is
@@ -100,6 +100,14 @@ $(TARGET)/venv-config/ready: tests/conformance/config/requirements.txt
 rig: ## The test hosts themselves: namespaces, libvirtd, migration
 	@$(STAGE) "the rig" 10m cargo test --quiet --locked --workspace --test rig
 
+.PHONY: killed
+killed: ## The hook, killed at every single system call
+	@$(STAGE) "killed at every system call" 15m cargo test --quiet --locked --workspace --test killed
+
+.PHONY: races
+races: ## Three hosts that start one domain at once, hundreds of times
+	@$(STAGE) "races" 15m cargo test --quiet --locked --workspace --test races
+
 .PHONY: e2e
 e2e: ## The hook under real libvirt
 	@$(STAGE) "real libvirt" 15m tests/starts-at-least $(E2E_STARTS) cargo test --quiet --locked --workspace --test e2e
@@ -119,6 +127,14 @@ documents: build ## Run the commands that the documents show, and compare what t
 .PHONY: generated
 generated: ## Write the manual pages and completions again, from what the code says
 	@SPVIRT_REGENERATE=1 cargo test --quiet --locked --package spvirt --bin spvirt generated
+
+# What CI does for a minute or two, for hours.
+.PHONY: soak
+soak: soak-races ## The random tests, for hours: more races
+
+.PHONY: soak-races
+soak-races: build
+	@SPVIRT_RACES_TIMES=20 $(STAGE) "races, thousands" 3h cargo test --quiet --locked --workspace --test races
 
 .PHONY: bench
 bench: ## Measure the hook (release build; docs/numbers.md says what and why)

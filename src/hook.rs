@@ -7,6 +7,7 @@
 //! opened, no file written, so nothing of ours that is broken can keep it from starting.
 
 mod input;
+mod rewritten;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use crate::claim::lock::Lock;
 use crate::claim::store::{self, Store};
 use crate::config::{self, Config, ConfigError, Files, Settings};
 use crate::deadline::{Deadline, left};
+use crate::domain::edit::with_nonce;
 use crate::domain::{Domain, Kind};
 use crate::event::{Event, Task};
 use crate::host::Host;
@@ -33,6 +35,7 @@ use crate::world::{Stage, World as _};
 use crate::{adopt, device, journal, report, sys};
 
 pub use input::Input;
+use rewritten::rewritten;
 
 /// What the process does at its end.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -106,7 +109,7 @@ pub fn line(event: &Event, input: &Input) -> Result<Vec<u8>, Refusal> {
         (Task::Acquire, Ok((domain, uuid))) => prepare(event, &domain, &uuid, &store, began)?,
         (Task::Acquire, Err(why)) if input.mentions_storpool() => return Err(Refusal::NotUnderstood { why }),
         (Task::Announce, Ok((domain, uuid))) => return Ok(announce(event, input, &domain, &uuid, began)),
-        (Task::Restore, Ok((domain, uuid))) => restore(event, &domain, &uuid, began)?,
+        (Task::Restore, Ok((domain, uuid))) => return restore(event, input, &domain, &uuid, began),
         (Task::Release, Ok((_, uuid))) => {
             if store.path(&uuid).exists() {
                 release(event, &uuid, began);
@@ -187,13 +190,16 @@ fn announce(event: &Event, input: &Input, domain: &Domain, uuid: &DomainUuid, be
         let deadline = Deadline::new(began, config.spvirt.deadline);
         watch(event, deadline);
         let host = Host::new(&config, sys::parent(), deadline)?;
+        // Before the ticket, whose time begins when it is left.
+        let filtered = rewritten(&host, &config, domain, input, began);
         let (nonce, output) = match config.spvirt.ticket {
-            config::Ticket::Time => (None, Vec::new()),
+            config::Ticket::Time => (None, filtered.unwrap_or_default()),
             config::Ticket::Nonce => {
                 let nonce = sys::random_id()?;
-                let output = input
-                    .with_nonce(&nonce)
-                    .map_err(|why| Refusal::NotUnderstood { why })?;
+                let xml = filtered.as_deref().unwrap_or(input.bytes());
+                let output = with_nonce(xml, &nonce).map_err(|error| Refusal::NotUnderstood {
+                    why: error.to_string(),
+                })?;
                 (Some(nonce), output)
             }
         };
@@ -211,19 +217,26 @@ fn announce(event: &Event, input: &Input, domain: &Domain, uuid: &DomainUuid, be
 }
 
 /// `restore begin`: the `prepare` that follows is no migration's, although its XML looks like it.
-fn restore(event: &Event, domain: &Domain, uuid: &DomainUuid, began: Instant) -> Result<(), Refusal> {
+fn restore(
+    event: &Event,
+    input: &Input,
+    domain: &Domain,
+    uuid: &DomainUuid,
+    began: Instant,
+) -> Result<Vec<u8>, Refusal> {
     if !names_volumes(domain) && may_be_links(domain).next().is_none() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     journal::open(event, Some(uuid));
     let config = configuration()?;
-    let host = Host::new(
-        &config,
-        sys::parent(),
-        Deadline::new(began, config.spvirt.deadline),
-    )?;
+    let deadline = Deadline::new(began, config.spvirt.deadline);
+    watch(event, deadline);
+    let host = Host::new(&config, sys::parent(), deadline)?;
     ticket::drop(&host, uuid, host.now());
-    Ok(())
+    if !policy::is_ours(domain, &config.spvirt)? {
+        return Ok(Vec::new());
+    }
+    Ok(rewritten(&host, &config, domain, input, began).unwrap_or_default())
 }
 
 /// `release end`. Nothing here is libvirt's to know: what is left is in the claim, and in the log.

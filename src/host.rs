@@ -67,6 +67,11 @@ impl<'a> Host<'a> {
             .attachments_of(volumes, client, self.me(), self.until.get())
     }
 
+    /// Names and global ids of volumes, as far as StorPool knows them; without any, without a request.
+    pub fn resolve(&self, volumes: &[VolumeRef], until: Instant) -> Result<Vec<Description>, ApiError> {
+        self.api.resolve(volumes, until)
+    }
+
     /// Takes a lock if nobody holds it.
     pub fn try_lock(&self, lock: &Lock) -> Result<Guard, LockError> {
         lock::take(Path::new(lock::DIR), lock, Instant::now())

@@ -4,7 +4,7 @@
 //! Files that are there whole or not at all, whatever happens to the power.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -70,6 +70,21 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(at("reading", path)(error)),
     }
+}
+
+/// Reads all of a file that has at most `most` bytes.
+pub fn read_all(path: &Path, most: u64) -> Result<Vec<u8>, PathError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(at("reading", path))?;
+    // One more, to see that there is more.
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(at("reading", path))?;
+    if bytes.len() as u64 > most {
+        let error = io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes"));
+        return Err(at("reading", path)(error));
+    }
+    Ok(bytes)
 }
 
 /// Removes `path` for good. A path that is not there is what was wanted.

@@ -110,6 +110,16 @@ impl VolumeRef {
         }
     }
 
+    /// Whether the API means this when it says `name`, which is `~GLOBALID` for what has none, and `global_id`, which
+    /// servers before 2022 do not say.
+    #[must_use]
+    pub fn is_called(&self, name: &str, global_id: Option<&str>) -> bool {
+        match self {
+            Self::Name(own) => name == own.as_str(),
+            Self::Id(id) => global_id == Some(id.as_str()) || name.strip_prefix('~') == Some(id.as_str()),
+        }
+    }
+
     /// The device link that stands for this reference on a client host.
     #[must_use]
     pub fn link(&self) -> PathBuf {

@@ -12,8 +12,16 @@
 
 #[path = "scan/corpus.rs"]
 mod corpus;
+#[path = "rewrite/expected.rs"]
+mod expected;
+#[path = "rewrite/generated.rs"]
+mod generated;
+#[path = "rewrite/libvirt.rs"]
+mod libvirt;
 #[path = "rewrite/nonce.rs"]
 mod nonce;
+#[path = "rewrite/real.rs"]
+mod real;
 #[path = "rewrite/tree.rs"]
 mod tree;
 

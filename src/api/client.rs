@@ -13,7 +13,7 @@ use super::transport::Transport;
 use super::{ApiError, Clients, Description, Listing, Object, Reassign, wire};
 use crate::config::Config;
 use crate::deadline::left;
-use crate::volume::{ClientId, VolumeRef};
+use crate::volume::{ClientId, GlobalId, VolumeRef};
 
 /// Time kept back from the server's wait for a missing client, so that its answer still reaches us.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
@@ -102,6 +102,47 @@ impl<'a> Api<'a> {
             Err(error) if error.fault().is_some_and(super::Fault::is_missing_object) => Ok(None),
             other => other.map(Some),
         }
+    }
+
+    /// `VolumesList` or `SnapshotsList`: names and global ids of `objects`, as far as they are there.
+    pub fn names(
+        &self,
+        objects: &[VolumeRef],
+        snapshots: bool,
+        until: Instant,
+    ) -> Result<Vec<Description>, ApiError> {
+        let call = if snapshots { "SnapshotsList" } else { "VolumesList" };
+        self.call(call, until, |transport, call| {
+            transport.ask(call, call, None, until, |reply| wire::read_names(reply, objects))
+        })
+    }
+
+    /// Names and global ids of `objects`, volumes or snapshots; what StorPool does not know is left out. One request
+    /// for any number of volumes, and one more when something is no volume: a snapshot, or nothing.
+    pub fn resolve(&self, objects: &[VolumeRef], until: Instant) -> Result<Vec<Description>, ApiError> {
+        let mut found = Vec::new();
+        for snapshots in [false, true] {
+            let is_missing = |object: &&VolumeRef| {
+                let mut found = found.iter();
+                !found.any(|known: &Description| {
+                    object.is_called(&known.name, known.global_id.as_ref().map(GlobalId::as_str))
+                })
+            };
+            let missing: Vec<_> = objects.iter().filter(is_missing).cloned().collect();
+            match missing.as_slice() {
+                [] => break,
+                // The lists of a large cluster are long.
+                [one] => found.extend(self.describe(
+                    &Object {
+                        volume: one.clone(),
+                        snapshot: snapshots,
+                    },
+                    until,
+                )?),
+                missing => found.extend(self.names(missing, snapshots, until)?),
+            }
+        }
+        Ok(found)
     }
 
     /// `ServicesList`: which clients are running.

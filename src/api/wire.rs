@@ -137,6 +137,11 @@ pub fn read_volumes(body: impl Read) -> serde_json::Result<Reply<Vec<Description
     Ok(reply.map(|list| list.into_iter().map(Description::from).collect()))
 }
 
+/// Reads `VolumesList` or `SnapshotsList`, keeping what was asked for.
+pub fn read_names(body: impl Read, objects: &[VolumeRef]) -> serde_json::Result<Reply<Vec<Description>>> {
+    read(body, NamesSeed { objects })
+}
+
 /// Reads the clients' part of `ServicesList`.
 pub fn read_clients(body: impl Read) -> serde_json::Result<Reply<Clients>> {
     #[derive(Deserialize)]
@@ -258,7 +263,8 @@ impl<'de> Visitor<'de> for ListingSeed<'_> {
             listing.mine += usize::from(line.client.0 == self.me);
             listing.lacks_ids |= line.global_id.is_none();
             let wanted = self.also == Some(line.client.0);
-            if wanted || self.objects.iter().any(|object| line.is_about(object)) {
+            let is = |object: &VolumeRef| object.is_called(&line.volume, line.global_id.as_deref());
+            if wanted || self.objects.iter().any(is) {
                 listing
                     .attachments
                     .push(line.checked().map_err(de::Error::custom)?);
@@ -281,16 +287,6 @@ struct AttachmentLine {
 }
 
 impl AttachmentLine {
-    fn is_about(&self, object: &VolumeRef) -> bool {
-        match object {
-            VolumeRef::Name(name) => self.volume == name.as_str(),
-            VolumeRef::Id(id) => {
-                self.global_id.as_deref() == Some(id.as_str())
-                    || self.volume.strip_prefix('~') == Some(id.as_str())
-            }
-        }
-    }
-
     fn checked(self) -> Result<Attachment, String> {
         Ok(Attachment {
             global_id: self.global_id.map(GlobalId::try_from).transpose()?,
@@ -299,6 +295,51 @@ impl AttachmentLine {
             client: self.client.0,
             rights: self.rights,
         })
+    }
+}
+
+/// Reads the list line by line; only `objects` outlive their reading. A cluster may have 100,000.
+struct NamesSeed<'a> {
+    objects: &'a [VolumeRef],
+}
+
+impl<'de> DeserializeSeed<'de> for NamesSeed<'_> {
+    type Value = Vec<Description>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NamesSeed<'_> {
+    type Value = Vec<Description>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of volumes or snapshots")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct Line {
+            name: String,
+            #[serde(rename = "globalId", default)]
+            global_id: Option<String>,
+        }
+        let mut found = Vec::new();
+        while let Some(Line { name, global_id }) = seq.next_element()? {
+            if self
+                .objects
+                .iter()
+                .any(|object| object.is_called(&name, global_id.as_deref()))
+            {
+                let global_id = global_id.map(GlobalId::try_from).transpose();
+                found.push(Description {
+                    name,
+                    global_id: global_id.map_err(de::Error::custom)?,
+                });
+            }
+        }
+        Ok(found)
     }
 }
 

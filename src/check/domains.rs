@@ -72,7 +72,7 @@ fn domain_finding(domain: &Definition) -> Option<Finding> {
     if !fails.is_empty() {
         let fails = some_of(&fails);
         return Some(finding.fail(format!(
-            "QEMU opens a volume only as type='block': {fails}: spvirt rewrite {name}"
+            "QEMU opens a volume only as type='block': {fails}: spvirt rewrite --block {name}"
         )));
     }
     (!risks.is_empty()).then(|| {

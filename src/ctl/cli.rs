@@ -48,6 +48,12 @@ pub enum Verb {
     Takeover(takeover::Args),
     Fence(fence::Args),
     Boot(boot::Args),
+    /// Change what domains say about their volumes, and not a byte more
+    Rewrite(Box<crate::rewrite::Rewrite>),
+    /// Put a domain's definition back to what it was before a rewrite
+    Undo(crate::undo::Undo),
+    /// Print an element that is ready for virsh
+    Xml(crate::xml::Xml),
 }
 
 #[cfg(test)]

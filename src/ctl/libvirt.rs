@@ -5,6 +5,7 @@
 //! them while one does. The only user of the `virt` bindings.
 
 mod domains;
+mod session;
 
 use std::cell::RefCell;
 use std::sync::mpsc;
@@ -15,6 +16,7 @@ use virt::connect::Connect;
 use virt::error::Error;
 
 pub use domains::Found;
+pub use session::{Known, Session, Trouble, Which};
 
 /// How long libvirt may think about one question.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@
 //! `spvirt`, the helper: what a hook cannot do, or what a person wants to see.
 
 mod adopt;
+mod backup;
 mod boot;
 mod check;
 mod cli;
@@ -13,12 +14,16 @@ mod explain;
 mod fence;
 mod libvirt;
 mod list;
+mod migrate;
 mod reconcile;
 mod repair;
+mod rewrite;
 mod run;
 mod shown;
 mod subject;
 mod takeover;
+mod undo;
+mod xml;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -32,9 +37,11 @@ use spvirt::config::{self, Config, ConfigError, Files};
 use spvirt::deadline::Deadline;
 use spvirt::fence::NotFenced;
 use spvirt::host::Host;
+use spvirt::operand::{Operand, OperandError};
 use spvirt::persist::PathError;
 use spvirt::refusal::Refusal;
 use spvirt::sys;
+use spvirt::volume::VolumeRef;
 
 use crate::libvirt::Libvirt;
 
@@ -57,6 +64,8 @@ enum Failure {
     Refused(String),
     #[error("{0}")]
     Usage(String),
+    #[error(transparent)]
+    Libvirt(#[from] libvirt::Trouble),
     #[error("reading or writing: {0}")]
     Output(#[from] io::Error),
 }
@@ -111,6 +120,9 @@ fn main() -> ExitCode {
         cli::Verb::Takeover(args) => takeover::run(&mut out, &libvirt, args),
         cli::Verb::Fence(args) => fence::run(&mut out, args),
         cli::Verb::Boot(args) => boot::run(&mut out, &libvirt, args),
+        cli::Verb::Rewrite(args) => rewrite::run(&mut out, &cli.connect, args),
+        cli::Verb::Xml(args) => xml::run(&mut out, args),
+        cli::Verb::Undo(args) => undo::run(&mut out, &cli.connect, args),
     };
     match result.and_then(|verdict| Ok(out.flush().map(|()| verdict)?)) {
         Ok(Verdict::Clean) => ExitCode::SUCCESS,
@@ -141,6 +153,12 @@ fn configuration() -> Result<Config, Failure> {
 fn host(config: &Config) -> Result<Host<'_>, Failure> {
     let deadline = Deadline::new(Instant::now(), config.spvirt.deadline);
     Ok(Host::new(config, None, deadline)?)
+}
+
+/// The volume that a word of the command line names.
+fn volume(text: &str) -> Result<VolumeRef, String> {
+    let operand: Operand = text.parse().map_err(|why: OperandError| why.to_string())?;
+    config::volume_of(&operand, &Files::system(), &sys::host_name()).map_err(|error| error.to_string())
 }
 
 /// What the environment sets, as for StorPool's own tools.

@@ -110,6 +110,31 @@ impl Edits {
         }
     }
 
+    /// Gives an attribute another name and value.
+    pub fn rename_attribute(&mut self, element: Element<'_, '_>, name: &str, new: &str, value: &str) {
+        let Some(attribute) = element.attribute(name) else {
+            return;
+        };
+        // What the new name says already would be said twice.
+        self.remove_attribute(element, new);
+        self.replace(attribute.from..attribute.from + name.len(), new);
+        if element.value(name).as_deref() != Some(value) {
+            self.replace(attribute.span, &escaped(value));
+        }
+    }
+
+    /// Gives an element that holds only text another text.
+    pub fn set_text(&mut self, element: Element<'_, '_>, text: &str) {
+        let text = escaped(text);
+        if element.is_closed_at_once() {
+            let tag = element.tag().trim_end_matches('>').trim_end_matches('/');
+            let span = element.span().start + tag.trim_ascii_end().len()..element.span().end;
+            self.replace(span, &format!(">{text}</{}>", element.written_name()));
+        } else {
+            self.replace(element.content_span(), &text);
+        }
+    }
+
     /// Puts `child` in as the last child. It is written in lines that end in `\n`, two blanks per level; here it
     /// gets the document's line ends and indentation, or none where the document has none.
     pub fn append(&mut self, parent: Element<'_, '_>, child: &str) {

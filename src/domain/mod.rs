@@ -6,17 +6,24 @@
 //! Pure. [`scan`] has three outcomes for its caller: understood; not understood, and the bytes do not
 //! [mention StorPool](mentions_storpool); not understood, and they may name a volume.
 
-mod attributes;
 pub mod edit;
+mod namespaces;
 mod outline;
+mod pool;
+mod redact;
 mod scan;
+mod tag;
+mod template;
 mod tokens;
 
 use std::ops::Range;
 
-pub use attributes::Written;
 pub use outline::{Element, Outline, Style};
+pub use pool::pool_folder;
+pub use redact::without_secrets;
 pub use scan::scan;
+pub use tag::Written;
+pub use template::{Slot, Template, TemplateError};
 
 use crate::volume::{Access, DomainUuid, PathMeaning, path_meaning};
 

@@ -10,8 +10,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::ScanError;
-use super::attributes::{self, Written, tag_name};
 use super::scan::{OUR_NAMESPACE, no_domain};
+use super::tag::{self, Written};
 use super::tokens::{Open, Token, Tokens, attribute_value};
 
 /// What is inside these is kept to the bottom; of everything else, three levels from the root on.
@@ -168,14 +168,13 @@ impl<'o, 'a> Element<'o, 'a> {
     /// Its name without prefix.
     #[must_use]
     pub fn name(&self) -> &'a str {
-        let name = self.written_name();
-        name.split_once(':').map_or(name, |(_, local)| local)
+        tag::split_name(self.written_name()).1
     }
 
     /// Its name as written, prefix included.
     #[must_use]
     pub fn written_name(&self) -> &'a str {
-        tag_name(self.tag())
+        tag::name(self.tag())
     }
 
     /// Whether it is one of libvirt's own, which are in no namespace.
@@ -218,6 +217,12 @@ impl<'o, 'a> Element<'o, 'a> {
     #[must_use]
     pub fn tag(&self) -> &'a str {
         self.outline.slice(self.tag_span())
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> &'a str {
+        self.outline.slice(self.span())
     }
 
     /// What stands between its tags.
@@ -275,7 +280,7 @@ impl<'o, 'a> Element<'o, 'a> {
         let base = self.node.from();
         let mut at = self.written_name().len() + 1;
         std::iter::from_fn(move || {
-            let attribute = attributes::next(tag, at).ok().flatten()?;
+            let attribute = tag::attribute(tag, at).ok()?.ok()?;
             at = attribute.span.end + 1;
             Some(attribute.moved(base))
         })
@@ -284,8 +289,12 @@ impl<'o, 'a> Element<'o, 'a> {
     /// The decoded value of an attribute.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.attribute(name)
-            .and_then(|attribute| attribute_value(attribute.raw))
+        let attribute = self.attribute(name)?;
+        if attribute.plain {
+            Some(Cow::Borrowed(attribute.raw))
+        } else {
+            attribute_value(attribute.raw)
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 
 //! The tokens of a document, or the reason why it is not well formed.
 //!
-//! quick-xml splits the bytes; what it leaves to its callers is checked here: one root that is closed, depth,
-//! names, stray text, references, `<!DOCTYPE>`, characters that XML forbids. An element written `<a/>` opens
-//! and closes like any other. Nothing here recurses.
+//! Tags and plain text, which is nearly all of a domain, are split here: quick-xml takes twice as long for that as all
+//! else takes together (docs/numbers.md). Everything that is rarer and harder is left to it: comments, CDATA,
+//! processing instructions, the declaration, references, the values that have to be decoded. An element written `<a/>`
+//! opens and closes like any other. Nothing here recurses.
 
 use std::borrow::Cow;
 use std::mem;
@@ -13,14 +14,18 @@ use std::ops::Range;
 
 use quick_xml::XmlVersion;
 use quick_xml::errors::{Error, IllFormedError, SyntaxError};
-use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
-use quick_xml::name::{NamespaceResolver, QName, ResolveResult};
+use quick_xml::events::{BytesDecl, BytesRef, BytesText, Event};
+use quick_xml::name::QName;
 use quick_xml::reader::Reader;
 
 use super::ScanError;
+use super::namespaces::Namespaces;
+use super::tag::{self, byte};
 
 /// Deepest nesting that is read: libxml2's limit and hence libvirt's. A disk may have a chain of 200 images.
 const MAX_DEPTH: usize = 256;
+
+const CUT_OFF: &str = "the document is cut off";
 
 /// The blanks of XML.
 pub(super) const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
@@ -54,6 +59,11 @@ impl<'t, 'a> Open<'t, 'a> {
         self.attributes.iter().find(|attribute| attribute.name == name)
     }
 
+    /// All attributes.
+    pub fn attributes(&self) -> impl Iterator<Item = &'t Attribute<'a>> {
+        self.attributes.iter()
+    }
+
     /// The decoded value of an attribute.
     pub fn value(&self, name: &str) -> Option<&'t str> {
         self.attribute(name).map(|attribute| attribute.value.as_ref())
@@ -63,10 +73,27 @@ impl<'t, 'a> Open<'t, 'a> {
 /// An attribute of an element.
 pub(super) struct Attribute<'a> {
     name: &'a str,
+    /// Where the name begins.
+    from: usize,
     /// The value, decoded and normalised.
     pub value: Cow<'a, str>,
     /// Bytes between the quotes.
     pub span: Range<usize>,
+}
+
+impl Piece<'_> {
+    /// Whether it is a CDATA section.
+    pub fn is_cdata(&self) -> bool {
+        !self.plain && self.raw.starts_with('<')
+    }
+}
+
+impl Attribute<'_> {
+    /// The bytes of the whole attribute in `xml`, with the blanks before it.
+    pub fn with_blanks(&self, xml: &[u8]) -> Range<usize> {
+        let before = xml.get(..self.from).unwrap_or_default();
+        before.trim_ascii_end().len()..self.span.end + 1
+    }
 }
 
 /// A run of character data: plain text, or one reference or CDATA section.
@@ -83,12 +110,14 @@ pub(super) struct Piece<'a> {
 
 /// Reads a document token by token.
 pub(super) struct Tokens<'a> {
-    reader: Reader<&'a [u8]>,
-    namespaces: NamespaceResolver,
     /// The document without its byte order mark, and the length of that.
     text: &'a str,
     base: usize,
-    depth: usize,
+    /// How much of it is read.
+    at: usize,
+    /// The names of the open elements, as written.
+    open: Vec<&'a str>,
+    namespaces: Namespaces<'a>,
     root_seen: bool,
     /// The last element was `<a/>`: its end is the next token.
     close_next: bool,
@@ -103,7 +132,6 @@ impl<'a> Tokens<'a> {
             reason,
             offset: base + at,
         };
-        // The reader would drop a second mark and then count its bytes wrong.
         if body.starts_with(BOM) {
             return Err(refuse("two byte order marks", 0));
         }
@@ -114,14 +142,12 @@ impl<'a> Tokens<'a> {
             return Err(refuse("a control character or NUL byte", at));
         }
         let text = std::str::from_utf8(body).map_err(|e| refuse("not UTF-8", e.valid_up_to()))?;
-        let mut reader = Reader::from_str(text);
-        reader.config_mut().check_comments = true;
         Ok(Self {
-            reader,
-            namespaces: NamespaceResolver::default(),
             text,
             base,
-            depth: 0,
+            at: 0,
+            open: Vec::new(),
+            namespaces: Namespaces::default(),
             root_seen: false,
             close_next: false,
             attributes: Vec::new(),
@@ -131,147 +157,191 @@ impl<'a> Tokens<'a> {
     /// The next token, or `None` after the whole document was read and found well formed.
     pub fn next(&mut self) -> Result<Option<Token<'_, 'a>>, ScanError> {
         if mem::take(&mut self.close_next) {
-            let at = self.position();
-            return Ok(Some(self.close(at..at)));
+            return Ok(Some(self.close(self.at..self.at)));
         }
         loop {
-            let from = self.position();
-            let event = self.reader.read_event().map_err(|e| self.broken(&e))?;
-            let span = from..self.position();
-            match event {
-                Event::Start(tag) => return self.open(&tag, span).map(Some),
-                Event::Empty(tag) => {
-                    self.close_next = true;
-                    return self.open(&tag, span).map(Some);
-                }
-                Event::End(_) => return Ok(Some(self.close(span))),
-                Event::Text(text) => {
-                    if self.depth > 0 {
-                        let value = text.xml10_content();
-                        return self
-                            .piece(value, span, true)
-                            .map(|piece| Some(Token::Text(piece)));
+            let from = self.at;
+            let bytes = self.text.as_bytes();
+            match (byte(bytes, from), byte(bytes, from + 1)) {
+                (0, _) if !self.open.is_empty() => return Err(self.refuse(CUT_OFF, from)),
+                (0, _) if !self.root_seen => return Err(self.refuse("no element in it", from)),
+                (0, _) => return Ok(None),
+                (b'<', b'!' | b'?') | (b'&', _) => {
+                    if let Some(piece) = self.odd()? {
+                        return Ok(Some(Token::Text(piece)));
                     }
-                    if !text.trim_matches(BLANKS).is_empty() {
+                }
+                (b'<', b'/') => return self.end_tag().map(Some),
+                (b'<', _) => return self.start_tag().map(Some),
+                _ => {
+                    let run = tag::run(bytes, from);
+                    self.at = run.end;
+                    let raw = self.slice(from..run.end);
+                    if !self.open.is_empty() {
+                        if run.brackets && raw.contains("]]>") {
+                            return Err(self.refuse("the end of a CDATA section that never began", from));
+                        }
+                        let value = if run.returns {
+                            BytesText::from_escaped(raw).xml10_content()
+                        } else {
+                            Cow::Borrowed(raw)
+                        };
+                        let from = self.base + from;
+                        let plain = true;
+                        return Ok(Some(Token::Text(Piece {
+                            value,
+                            raw,
+                            from,
+                            plain,
+                        })));
+                    }
+                    if !raw.trim_matches(BLANKS).is_empty() {
                         return Err(self.refuse("text outside the root element", from));
                     }
                 }
-                Event::CData(text) => {
-                    let value = text.xml10_content();
-                    return self
-                        .piece(value, span, false)
-                        .map(|piece| Some(Token::Text(piece)));
-                }
-                Event::GeneralRef(reference) => {
-                    let value =
-                        resolve(&reference).ok_or_else(|| self.refuse("an unknown reference", from))?;
-                    let value = Cow::Owned(value.to_string());
-                    return self
-                        .piece(value, span, false)
-                        .map(|piece| Some(Token::Text(piece)));
-                }
-                Event::Comment(_) => {}
-                Event::PI(pi) if is_name(pi.target()) => {}
-                Event::PI(_) => return Err(self.refuse("a processing instruction without a name", from)),
-                Event::Decl(declaration) => self.declaration(&declaration, from)?,
-                Event::DocType(_) => return Err(self.refuse("a document type declaration", from)),
-                Event::Eof if self.depth > 0 => return Err(self.refuse("the document is cut off", from)),
-                Event::Eof if !self.root_seen => return Err(self.refuse("no element in it", from)),
-                Event::Eof => return Ok(None),
             }
         }
     }
 
-    /// An error at a position of the reader.
-    pub fn refuse(&self, reason: &'static str, at: usize) -> ScanError {
+    /// What is no tag and no plain text, by quick-xml. Gives what counts as text.
+    fn odd(&mut self) -> Result<Option<Piece<'a>>, ScanError> {
+        let from = self.at;
+        let mut reader = Reader::from_str(self.slice(from..self.text.len()));
+        reader.config_mut().check_comments = true;
+        let event = reader
+            .read_event()
+            .map_err(|error| self.broken(&error, from, &reader))?;
+        self.at = from + usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        let span = from..self.at;
+        match event {
+            Event::CData(text) => self.piece(text.xml10_content(), span).map(Some),
+            Event::GeneralRef(reference) => {
+                let value = resolve(&reference).ok_or_else(|| self.refuse("an unknown reference", from))?;
+                self.piece(Cow::Owned(value.to_string()), span).map(Some)
+            }
+            Event::Comment(_) => Ok(None),
+            Event::PI(pi) if is_name(pi.target()) => Ok(None),
+            Event::PI(_) => Err(self.refuse("a processing instruction without a name", from)),
+            Event::Decl(declaration) => self.declaration(&declaration, from).map(|()| None),
+            Event::DocType(_) => Err(self.refuse("a document type declaration", from)),
+            Event::Start(_) | Event::Empty(_) | Event::End(_) | Event::Text(_) | Event::Eof => {
+                Err(self.refuse("unknown markup", from))
+            }
+        }
+    }
+
+    /// An error at a position of the text.
+    fn refuse(&self, reason: &'static str, at: usize) -> ScanError {
         ScanError {
             reason,
             offset: self.base + at.min(self.text.len()),
         }
     }
 
-    /// Bytes read so far.
-    pub fn position(&self) -> usize {
-        usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX)
-    }
-
-    fn open(&mut self, tag: &BytesStart<'_>, span: Range<usize>) -> Result<Token<'_, 'a>, ScanError> {
-        let from = span.start;
-        if self.depth == 0 && mem::replace(&mut self.root_seen, true) {
+    fn start_tag(&mut self) -> Result<Token<'_, 'a>, ScanError> {
+        let from = self.at;
+        if self.open.is_empty() && mem::replace(&mut self.root_seen, true) {
             return Err(self.refuse("a second root element", from));
         }
-        if self.depth == MAX_DEPTH {
+        if self.open.len() == MAX_DEPTH {
             return Err(self.refuse("nested too deeply", from));
         }
-        self.depth += 1;
-        let written = self.slice(from + 1..from + 1 + tag.name().0.len());
-        if !is_name(written) {
+        let bytes = self.text.as_bytes();
+        let name_end = tag::after_name(bytes, from + 1);
+        let written = self.slice(from + 1..name_end);
+        if written.is_empty() {
+            let cut_off = from + 1 == bytes.len();
+            return Err(self.refuse(
+                if cut_off {
+                    CUT_OFF
+                } else {
+                    "an element name that is not one"
+                },
+                from,
+            ));
+        }
+        self.open.push(written);
+        let end = self.read_attributes(from, name_end)?;
+        self.close_next = byte(bytes, end) == b'/';
+        let close = end + usize::from(self.close_next);
+        if byte(bytes, close) != b'>' {
             return Err(self.refuse("an element name that is not one", from));
         }
-        self.read_attributes(tag, from + 1)?;
-        // The resolver reads all attributes once more to find declarations: shown only elements that have some.
-        let declares = self
-            .attributes
-            .iter()
-            .any(|attribute| attribute.name.starts_with("xmlns"));
-        let bare = BytesStart::new(written);
-        if self.namespaces.push(if declares { tag } else { &bare }).is_err() {
-            return Err(self.refuse("a namespace declaration that is not allowed", from));
-        }
-        let namespace = match self.namespaces.resolve_element(tag.name()).0 {
-            ResolveResult::Unbound => None,
-            ResolveResult::Bound(namespace) => Some(namespace.0),
-            ResolveResult::Unknown(_) => Some(""),
-        };
+        self.at = close + 1;
+        let (prefix, name) = tag::split_name(written);
         Ok(Token::Open(Open {
-            name: written.split_once(':').map_or(written, |(_, local)| local),
-            namespace,
-            span: self.base + span.start..self.base + span.end,
+            name,
+            namespace: self.namespaces.of(prefix),
+            span: self.base + from..self.base + self.at,
             attributes: &self.attributes,
         }))
     }
 
+    fn end_tag(&mut self) -> Result<Token<'_, 'a>, ScanError> {
+        let from = self.at;
+        let bytes = self.text.as_bytes();
+        let name_end = tag::after_name(bytes, from + 2);
+        let close = tag::after_blanks(bytes, name_end);
+        if byte(bytes, close) == 0 {
+            return Err(self.refuse(CUT_OFF, from));
+        }
+        if byte(bytes, close) != b'>' || self.open.last() != Some(&self.slice(from + 2..name_end)) {
+            return Err(self.refuse("an end tag that does not match", from));
+        }
+        self.at = close + 1;
+        Ok(self.close(from..self.at))
+    }
+
     fn close(&mut self, span: Range<usize>) -> Token<'_, 'a> {
-        self.depth = self.depth.saturating_sub(1);
-        self.namespaces.pop();
+        self.namespaces.leave(self.open.len());
+        self.open.pop();
         Token::Close(self.base + span.start..self.base + span.end)
     }
 
-    /// Reads the attributes of `tag`, whose name begins at `at`.
-    fn read_attributes(&mut self, tag: &BytesStart<'_>, at: usize) -> Result<(), ScanError> {
+    /// Reads the attributes of the tag at `from`, which begin at `at`. Gives the position of the `>` or `/` behind them.
+    fn read_attributes(&mut self, from: usize, mut at: usize) -> Result<usize, ScanError> {
         self.attributes.clear();
-        for attribute in tag.attributes() {
-            let attribute = attribute.map_err(|_| self.refuse("attributes that are not well formed", at))?;
-            let name_at = at + distance(tag, attribute.key.0);
-            let value_at = at + distance(tag, &attribute.value);
-            let name = self.slice(name_at..name_at + attribute.key.0.len());
-            let span = value_at..value_at + attribute.value.len();
-            let raw = self.slice(span.clone());
-            let before = self.text.as_bytes().get(name_at.saturating_sub(1));
-            let blank_before = before.is_some_and(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
-            if !is_name(name) || !blank_before {
-                return Err(self.refuse("an attribute name that is not one", name_at));
+        let end = loop {
+            let written = match tag::attribute(self.text, at) {
+                Ok(Ok(written)) => written,
+                Ok(Err(end)) => break end,
+                Err((reason, at)) => return Err(self.refuse(reason, at)),
+            };
+            at = written.span.end + 1;
+            let value = if written.plain {
+                Cow::Borrowed(written.raw)
+            } else {
+                attribute_value(written.raw)
+                    .ok_or_else(|| self.refuse("an attribute value that is not one", written.span.start))?
+            };
+            if written.name.starts_with("xmlns") {
+                self.namespaces
+                    .declare(self.open.len(), written.name, value.clone())
+                    .map_err(|reason| self.refuse(reason, written.from))?;
             }
-            let value = attribute_value(raw)
-                .ok_or_else(|| self.refuse("an attribute value that is not one", value_at))?;
-            let span = self.base + span.start..self.base + span.end;
-            self.attributes.push(Attribute { name, value, span });
+            self.attributes.push(Attribute {
+                name: written.name,
+                from: self.base + written.from,
+                value,
+                span: self.base + written.span.start..self.base + written.span.end,
+            });
+        };
+        if twice(&self.attributes) {
+            return Err(self.refuse("attributes that are not well formed", from));
         }
-        Ok(())
+        Ok(end)
     }
 
-    fn piece(&self, value: Cow<'a, str>, span: Range<usize>, plain: bool) -> Result<Piece<'a>, ScanError> {
-        if self.depth == 0 {
+    /// A reference or a CDATA section.
+    fn piece(&self, value: Cow<'a, str>, span: Range<usize>) -> Result<Piece<'a>, ScanError> {
+        if self.open.is_empty() {
             return Err(self.refuse("text outside the root element", span.start));
-        }
-        if plain && value.contains(']') && value.contains("]]>") {
-            return Err(self.refuse("the end of a CDATA section that never began", span.start));
         }
         Ok(Piece {
             value,
             from: self.base + span.start,
             raw: self.slice(span),
-            plain,
+            plain: false,
         })
     }
 
@@ -296,22 +366,17 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// What quick-xml found, in words that quote nothing of the document.
-    fn broken(&self, error: &Error) -> ScanError {
+    /// What quick-xml found in what begins at `from`, in words that quote nothing of the document.
+    fn broken(&self, error: &Error, from: usize, reader: &Reader<&[u8]>) -> ScanError {
         let reason = match error {
             Error::Syntax(SyntaxError::InvalidBangMarkup) => "unknown markup",
-            Error::Syntax(_) => "the document is cut off",
-            Error::IllFormed(
-                IllFormedError::UnmatchedEndTag(_) | IllFormedError::MismatchedEndTag { .. },
-            ) => "an end tag that does not match",
+            Error::Syntax(_) => CUT_OFF,
             Error::IllFormed(IllFormedError::UnclosedReference) => "a reference without its semicolon",
             Error::IllFormed(IllFormedError::DoubleHyphenInComment) => "two hyphens in a comment",
             _ => "not well formed",
         };
-        self.refuse(
-            reason,
-            usize::try_from(self.reader.error_position()).unwrap_or(usize::MAX),
-        )
+        let at = usize::try_from(reader.error_position()).unwrap_or(usize::MAX);
+        self.refuse(reason, from.saturating_add(at))
     }
 
     fn slice(&self, span: Range<usize>) -> &'a str {
@@ -319,20 +384,25 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// How many bytes into `whole` its slice `part` begins.
-fn distance(whole: &str, part: &str) -> usize {
-    part.as_ptr().addr().saturating_sub(whole.as_ptr().addr())
+/// Whether two attributes have one name.
+fn twice(attributes: &[Attribute<'_>]) -> bool {
+    // Few are compared with each other; a hostile number of them is sorted first.
+    if attributes.len() <= 16 {
+        let mut rest = attributes.iter();
+        return rest
+            .by_ref()
+            .enumerate()
+            .any(|(at, one)| attributes.iter().skip(at + 1).any(|other| one.name == other.name));
+    }
+    let mut names: Vec<&str> = attributes.iter().map(|attribute| attribute.name).collect();
+    names.sort_unstable();
+    names
+        .windows(2)
+        .any(|pair| matches!(pair, [one, other] if one == other))
 }
 
 /// The value of an attribute, decoded and normalised, unless it is not allowed.
 pub(super) fn attribute_value(raw: &str) -> Option<Cow<'_, str>> {
-    // Nearly all values: nothing to decode, to normalise or to forbid.
-    if raw
-        .bytes()
-        .all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'<' | b'&'))
-    {
-        return Some(Cow::Borrowed(raw));
-    }
     if raw.contains('<') {
         return None;
     }
@@ -360,9 +430,7 @@ fn is_xml_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// Is it a name? Beyond ASCII everything passes: a name that XML forbids there is not one of ours either.
+/// Is it a name?
 fn is_name(text: &str) -> bool {
-    let first = |b: u8| b.is_ascii_alphabetic() || matches!(b, b'_' | b':') || b >= 0x80;
-    let later = |b: u8| first(b) || b.is_ascii_digit() || matches!(b, b'-' | b'.');
-    text.bytes().next().is_some_and(first) && text.bytes().all(later)
+    !text.is_empty() && tag::after_name(text.as_bytes(), 0) == text.len()
 }

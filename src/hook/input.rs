@@ -65,13 +65,13 @@ impl Input {
         self.rest_mentions_storpool || domain::mentions_storpool(&self.bytes)
     }
 
-    /// Itself with the number of a migration in our metadata element.
-    pub(super) fn with_nonce(&self, nonce: &str) -> Result<Vec<u8>, String> {
-        domain::edit::with_nonce(&self.bytes, nonce).map_err(|error| self.place(error))
+    /// All that is kept of it.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Where in the input an error is, and which.
-    fn place(&self, error: ScanError) -> String {
+    pub(super) fn place(&self, error: ScanError) -> String {
         let (line, column) = error.line_column(&self.bytes);
         format!("line {line}, column {column}: {}", error.reason)
     }

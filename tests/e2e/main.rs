@@ -17,11 +17,13 @@ mod conflicts;
 mod crash;
 mod errors;
 mod faults;
+mod filter;
 mod journal;
 mod lifecycle;
 mod panicking;
 mod races;
 mod reconnect;
+mod rewriting;
 mod secrets;
 mod settings;
 mod sharing;
@@ -64,5 +66,7 @@ fn main() -> ExitCode {
     let suite = verbs_force::cases(suite);
     let suite = verbs_reconcile::cases(suite);
     let suite = verbs_adopt::cases(suite);
+    let suite = rewriting::cases(suite);
+    let suite = filter::cases(suite);
     suite.run()
 }

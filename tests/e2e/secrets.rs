@@ -42,6 +42,17 @@ fn calls(stage: &Stage) -> Vec<Vec<String>> {
             "takeover" => &[&["hush", "--yes"], &["hush", "--yes", "--json"]],
             "fence" => &[&["9", "--yes", "--even-if-up"]],
             "boot" => &[&["--wait", "1"]],
+            "rewrite" => &[
+                &["--to", "by-id", "--print-xml", "hush"],
+                &["--tune", "--all", "--json"],
+                &["--to", "by-id", "/run/rig/hush.xml"],
+                &["--tune", "hush"],
+            ],
+            "undo" => &[&["hush"], &["--list", "--json", "hush"]],
+            "xml" => &[
+                &["disk", "hush"],
+                &["disk", "cinder:c0ffee00-0000-4000-8000-000000000001"],
+            ],
             _ => &[
                 &[],
                 &["--json"],
@@ -113,14 +124,25 @@ fn token(stage: &mut Stage) {
         asked > calls.len(),
         "only {asked} of {ran} commands said what they ask"
     );
-    for folder in ["/var/lib/spvirt", "/run/spvirt"] {
-        for secret in [token.as_str(), PASSWORD] {
-            let found = stage
-                .host
-                .exec(&["grep", "--recursive", "--files-with-matches", secret, folder]);
-            assert_eq!((found.code, found.stdout.as_str()), (1, ""), "{found}");
-        }
+    // The backups of definitions hold what these held, for root alone.
+    for (secret, only) in [(token.as_str(), ""), (PASSWORD, "/var/lib/spvirt/backup/")] {
+        let argv = [
+            "grep",
+            "--recursive",
+            "--files-with-matches",
+            secret,
+            "/var/lib/spvirt",
+            "/run/spvirt",
+        ];
+        let found = stage.host.exec(&argv).stdout;
+        let elsewhere = found
+            .lines()
+            .find(|line| only.is_empty() || !line.starts_with(only));
+        assert_eq!(elsewhere, None, "{secret}: {found}");
     }
+    let open = ["find", "/var/lib/spvirt", "-perm", "/077"];
+    assert_eq!(stage.host.exec(&open).ok().stdout, "");
+    let _ = stage.host.exec(&["rm", "-r", "/var/lib/spvirt/backup"]).ok();
     let _ = stage.host.exec(&["spvirt", "reconcile"]);
     stage.nothing_is_left();
 }

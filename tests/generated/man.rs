@@ -121,28 +121,36 @@ fn options(command: &Command) -> String {
         .filter(|argument| !argument.is_hide_set() && !everywhere(argument))
     {
         let mut head = Vec::new();
-        let short = argument.get_short().map(|short| format!("-{short}"));
-        let long = argument.get_long().map(|long| format!("--{long}"));
-        for (i, flag) in [short, long].into_iter().flatten().enumerate() {
+        let short = argument.get_short_and_visible_aliases().unwrap_or_default();
+        let short = short.into_iter().map(|short| format!("-{short}"));
+        let long = argument.get_long_and_visible_aliases().unwrap_or_default();
+        let long = long.into_iter().map(|long| format!("--{long}"));
+        for (i, flag) in short.chain(long).enumerate() {
             if i > 0 {
                 head.push(roman(", "));
             }
             head.push(bold(flag));
         }
         let takes_value = argument.get_action().takes_values();
-        let names = argument.get_value_names().unwrap_or_default();
         if takes_value || argument.is_positional() {
-            for name in names {
-                if !head.is_empty() {
-                    head.push(roman(" "));
-                }
-                head.push(italic(name.as_str()));
+            let may_lack = argument
+                .get_num_args()
+                .is_some_and(|range| range.min_values() == 0);
+            let (before, after) = match (head.is_empty(), argument.is_require_equals_set(), may_lack) {
+                (true, _, _) => ("", ""),
+                (_, true, true) => ("[=", "]"),
+                (_, true, false) => ("=", ""),
+                _ => (" ", ""),
+            };
+            for name in argument.get_value_names().unwrap_or_default() {
+                head.extend([roman(before), italic(name.as_str()), roman(after)]);
             }
         }
         roff.control("TP", []);
         roff.text(head);
         let help = argument.get_long_help().or(argument.get_help());
-        let mut said = help.map(ToString::to_string).unwrap_or_default();
+        let said = help.map(ToString::to_string).unwrap_or_default();
+        let mut said = said.trim_end_matches('.').to_owned();
         let defaults = argument.get_default_values();
         if takes_value && !defaults.is_empty() {
             let defaults: Vec<_> = defaults.iter().map(|value| value.to_string_lossy()).collect();

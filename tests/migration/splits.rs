@@ -131,6 +131,11 @@ fn before_confirm(pair: &mut Pair) {
     });
     migration.signal(Signal::SIGKILL);
     let _ = migration.wait(SOON).failed();
+    // What virsh has sent at its end would still be delivered.
+    a.wait_for("the source has given virsh up", WHOLE, || {
+        let log = a.read("/var/log/libvirt/libvirtd.log").unwrap_or_default();
+        log.contains("Migration of domain twins finished but we don't know")
+    });
     let _ = b
         .exec(&["ip", "route", "delete", "unreachable", a.address()])
         .ok();

@@ -12,6 +12,7 @@
     clippy::indexing_slicing,
     clippy::enum_glob_use,
     clippy::missing_panics_doc,
+    clippy::print_stdout,
     clippy::must_use_candidate
 )]
 

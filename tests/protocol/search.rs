@@ -78,9 +78,9 @@ pub fn search(stage: Stage, stories: u32, seed: u64) -> Result<Seen, Broken> {
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let sum = RefCell::new(Seen::new());
     let result = runner.run(&stage.stories(), |story| {
-        let seen = play(&stage, &story, false).map_err(|broken| TestCaseError::fail(broken.what))?;
+        let these = play(&stage, &story, false).map_err(|broken| TestCaseError::fail(broken.what))?;
         let mut sum = sum.borrow_mut();
-        for (what, times) in seen {
+        for (what, times) in these {
             *sum.entry(what).or_default() += times;
         }
         Ok(())
@@ -104,7 +104,7 @@ pub fn holds(stage: &Stage, stories: u32) -> Seen {
         let mut sum = Seen::new();
         for shard in shards {
             match shard.join().unwrap() {
-                Ok(seen) => seen
+                Ok(these) => these
                     .into_iter()
                     .for_each(|(what, times)| *sum.entry(what).or_default() += times),
                 Err(Broken { what, lines }) => {

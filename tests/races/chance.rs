@@ -39,10 +39,10 @@ pub fn seed() -> u64 {
 
 /// How many times the usual number of rounds.
 pub fn multiple() -> u32 {
-    match env::var("SPVIRT_RACES_ROUNDS") {
+    match env::var("SPVIRT_RACES_TIMES") {
         Ok(text) => text
             .parse()
-            .unwrap_or_else(|e| panic!("SPVIRT_RACES_ROUNDS={text}: {e}")),
+            .unwrap_or_else(|e| panic!("SPVIRT_RACES_TIMES={text}: {e}")),
         Err(_) => 1,
     }
 }

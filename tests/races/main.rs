@@ -4,7 +4,7 @@
 //! Three hosts start one domain in the same millisecond, hundreds of times, while StorPool takes its time over every
 //! answer: never two of them can write to a volume, and if one was told to go on, one runs.
 //!
-//! `SPVIRT_RACES_SEED` chooses the pauses (the seed of a run is printed), `SPVIRT_RACES_ROUNDS` is a multiple of the
+//! `SPVIRT_RACES_SEED` chooses the pauses (the seed of a run is printed), `SPVIRT_RACES_TIMES` is a multiple of the
 //! usual number of rounds.
 
 #![allow(
@@ -26,8 +26,8 @@ use spvirt_rig::Suite;
 
 use crate::stage::{Policy, Stage};
 
-/// For one policy, times the multiple of `SPVIRT_RACES_ROUNDS`.
-const DEADLINE: Duration = Duration::from_mins(8);
+/// For one policy, times the multiple of `SPVIRT_RACES_TIMES`.
+const DEADLINE: Duration = Duration::from_mins(4);
 
 fn main() -> ExitCode {
     spvirt_rig::enter();

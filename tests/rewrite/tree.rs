@@ -117,6 +117,31 @@ impl Tree {
         })
     }
 
+    pub fn elements(&self) -> impl Iterator<Item = &Tree> {
+        self.children.iter().filter_map(|child| match child {
+            Child::Element(element) => Some(element),
+            _ => None,
+        })
+    }
+
+    pub fn child(&self, name: &str) -> Option<&Tree> {
+        self.elements().find(|element| element.name == name)
+    }
+
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name).map(String::as_str)
+    }
+
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.attributes.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Does something to the element and everything below it.
+    pub fn walk(&mut self, act: &mut impl FnMut(&mut Tree)) {
+        act(self);
+        self.elements_mut().for_each(|element| element.walk(act));
+    }
+
     /// The first child element of this name.
     pub fn child_mut(&mut self, name: &str) -> Option<&mut Tree> {
         self.elements_mut().find(|element| element.name == name)

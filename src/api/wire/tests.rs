@@ -198,3 +198,36 @@ fn old_servers_call_open_volumes_invalid() {
     assert!(!fault("invalidParam", "No such client registered").is_open());
     assert!(fault("invalidParam", "No such client registered").is_unknown_client());
 }
+
+#[test]
+fn names_are_kept_of_what_was_asked_for() {
+    let body = br#"{"generation":3,"data":[
+        {"name":"root","globalId":"d.n.1","size":1,"tags":{"a":"b"}},
+        {"name":"~d.n.2","globalId":"d.n.2"},
+        {"name":"other","globalId":"not an id"},
+        {"name":"old","size":1}
+    ]}"#;
+    let id = |text| VolumeRef::Id(GlobalId::parse(text).unwrap());
+    let objects = [by_name("root"), id("d.n.2"), by_name("none"), by_name("old")];
+    let names = read_names(&body[..], &objects).unwrap().unwrap();
+    let names: Vec<_> = names
+        .iter()
+        .map(|found| {
+            (
+                found.name.as_str(),
+                found.global_id.as_ref().map(GlobalId::as_str),
+            )
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [("root", Some("d.n.1")), ("~d.n.2", Some("d.n.2")), ("old", None)]
+    );
+    assert!(
+        read_names(&body[..], &[by_name("other")]).is_err(),
+        "an id that is none"
+    );
+    assert!(read_names(&br#"{"data":{}}"#[..], &objects).is_err());
+    let fault = read_names(&br#"{"error":{"name":"x"}}"#[..], &objects).unwrap();
+    assert_eq!(fault.unwrap_err().name, "x");
+}

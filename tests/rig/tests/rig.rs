@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use spvirt_rig::{
-    Binaries, Cluster, Domain, Guest, Host, Output, Running, Signal, Suite, left_of, process, wait,
+    Binaries, Call, Cluster, Domain, Guest, Host, Moment, Output, Running, Signal, Suite, Syscall, left_of,
+    process, wait,
 };
 
 /// Tells this program, started by one of its own cases, what to be.
@@ -50,6 +51,10 @@ fn main() -> ExitCode {
                 simulator_tells,
             )
             .shared("the journal takes lines", journal_takes_lines)
+            .shared(
+                "a program dies right before the wanted system call",
+                dies_at_a_call,
+            )
             .case("a suite says what failed and what hung", suite_reports)
             .case("a killed test leaves nothing behind", killed_test_leaves_nothing)
             .run(),
@@ -306,6 +311,30 @@ fn broken_suite() -> ExitCode {
         .case("fails", fails)
         .case("hangs", hangs)
         .run()
+}
+
+fn dies_at_a_call(stage: &mut Stage) {
+    let mut caller = stage.a.caller();
+    let make = |folder: &str| Call::program(&["/bin/mkdir", folder]);
+    let whole = caller.run(&make("/run/rig-whole").traced());
+    let calls = whole.trace.expect("a trace").calls;
+    assert!(stage.a.path("/run/rig-whole").is_dir());
+    let mkdir = Syscall {
+        name: "mkdir".to_owned(),
+        nth: 1,
+    };
+    let number = calls.iter().position(|call| *call == mkdir).expect("mkdir") + 1;
+    for (moment, made) in [(Moment::Call(number), false), (Moment::Call(number + 1), true)] {
+        let dead = caller.run(&make("/run/rig-dead").killed_at(moment));
+        let trace = dead.trace.expect("a trace");
+        assert_eq!((dead.code, trace.killed), (128 + 9, true));
+        assert_eq!(trace.calls[number - 1], mkdir);
+        assert_eq!(stage.a.path("/run/rig-dead").exists(), made);
+    }
+    let alive = caller.run(&make("/run/rig-alive").killed_at(Moment::Call(calls.len() + 100)));
+    assert_eq!((alive.code, alive.trace.expect("a trace").killed), (0, false));
+    let about = caller.run(&make("/run/rig-named").killed_at(Moment::Entry(mkdir)));
+    assert_eq!(about.trace.expect("a trace").about, "/run/rig-named");
 }
 
 fn suite_reports() {
