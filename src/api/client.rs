@@ -4,6 +4,7 @@
 //! The calls we make, each tried again while that may help and there is time.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::thread;
@@ -13,7 +14,7 @@ use super::transport::Transport;
 use super::{ApiError, Clients, Description, Listing, Object, Reassign, wire};
 use crate::config::Config;
 use crate::deadline::left;
-use crate::volume::{ClientId, GlobalId, VolumeRef};
+use crate::volume::{ClientId, VolumeRef};
 
 /// Time kept back from the server's wait for a missing client, so that its answer still reaches us.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
@@ -122,13 +123,13 @@ impl<'a> Api<'a> {
     pub fn resolve(&self, objects: &[VolumeRef], until: Instant) -> Result<Vec<Description>, ApiError> {
         let mut found = Vec::new();
         for snapshots in [false, true] {
-            let is_missing = |object: &&VolumeRef| {
-                let mut found = found.iter();
-                !found.any(|known: &Description| {
-                    object.is_called(&known.name, known.global_id.as_ref().map(GlobalId::as_str))
-                })
-            };
-            let missing: Vec<_> = objects.iter().filter(is_missing).cloned().collect();
+            let mut known = HashSet::new();
+            for Description { name, global_id } in &found {
+                known.insert(name.clone());
+                known.extend(global_id.as_ref().map(|id| format!("~{id}")));
+            }
+            let missing = objects.iter().filter(|object| !known.contains(&object.api()));
+            let missing: Vec<_> = missing.cloned().collect();
             match missing.as_slice() {
                 [] => break,
                 // The lists of a large cluster are long.

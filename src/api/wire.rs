@@ -7,6 +7,7 @@
 //! steal everything; unknown members are ignored, because newer servers add some. A list may have 100,000
 //! lines and a hook has 6 MiB, so it is read as a stream that keeps only what was asked for.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Read;
 use std::marker::PhantomData;
@@ -139,7 +140,7 @@ pub fn read_volumes(body: impl Read) -> serde_json::Result<Reply<Vec<Description
 
 /// Reads `VolumesList` or `SnapshotsList`, keeping what was asked for.
 pub fn read_names(body: impl Read, objects: &[VolumeRef]) -> serde_json::Result<Reply<Vec<Description>>> {
-    read(body, NamesSeed { objects })
+    read(body, NamesSeed(Wanted::new(objects)))
 }
 
 /// Reads the clients' part of `ServicesList`.
@@ -299,8 +300,35 @@ impl AttachmentLine {
 }
 
 /// Reads the list line by line; only `objects` outlive their reading. A cluster may have 100,000.
-struct NamesSeed<'a> {
-    objects: &'a [VolumeRef],
+struct NamesSeed<'a>(Wanted<'a>);
+
+/// Objects, found by any of their names: there may be as many of them as in the list.
+struct Wanted<'a> {
+    names: HashSet<&'a str>,
+    ids: HashSet<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(objects: &'a [VolumeRef]) -> Self {
+        let mut wanted = Self {
+            names: HashSet::new(),
+            ids: HashSet::new(),
+        };
+        for object in objects {
+            match object {
+                VolumeRef::Name(name) => wanted.names.insert(name.as_str()),
+                VolumeRef::Id(id) => wanted.ids.insert(id.as_str()),
+            };
+        }
+        wanted
+    }
+
+    /// Whether one of them is what the API calls so; see [`VolumeRef::is_called`].
+    fn has(&self, name: &str, global_id: Option<&str>) -> bool {
+        self.names.contains(name)
+            || global_id.is_some_and(|id| self.ids.contains(id))
+            || name.strip_prefix('~').is_some_and(|id| self.ids.contains(id))
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for NamesSeed<'_> {
@@ -327,11 +355,7 @@ impl<'de> Visitor<'de> for NamesSeed<'_> {
         }
         let mut found = Vec::new();
         while let Some(Line { name, global_id }) = seq.next_element()? {
-            if self
-                .objects
-                .iter()
-                .any(|object| object.is_called(&name, global_id.as_deref()))
-            {
+            if self.0.has(&name, global_id.as_deref()) {
                 let global_id = global_id.map(GlobalId::try_from).transpose();
                 found.push(Description {
                     name,

@@ -3,6 +3,8 @@
 
 //! `--to by-id`, `--to by-name`: one volume, named otherwise.
 
+use std::collections::HashMap;
+
 use super::Findings;
 use crate::api::Description;
 use crate::domain::edit::escaped;
@@ -29,7 +31,12 @@ impl Form {
 
 /// Which name and which global id are one volume.
 #[derive(Debug, Clone, Default)]
-pub struct Names(Vec<(Option<VolumeName>, GlobalId)>);
+pub struct Names {
+    /// `None` for a name that several volumes have, in several clusters.
+    ids: HashMap<VolumeName, Option<GlobalId>>,
+    /// `None` for a volume that has no name.
+    names: HashMap<GlobalId, Option<VolumeName>>,
+}
 
 /// Why a volume cannot be named otherwise, as the end of a sentence.
 type Unnamed = &'static str;
@@ -38,32 +45,37 @@ impl Names {
     /// Takes what StorPool said.
     #[must_use]
     pub fn new(descriptions: impl IntoIterator<Item = Description>) -> Self {
-        let known = |description: Description| {
-            let id = description.global_id?;
+        let mut known = Self::default();
+        for Description { name, global_id } in descriptions {
+            let Some(id) = global_id else { continue };
             // A name that begins with `~` is none: the volume has only its id.
-            Some((VolumeName::parse(&description.name), id))
-        };
-        let mut names: Vec<_> = descriptions.into_iter().filter_map(known).collect();
-        names.sort_unstable();
-        names.dedup();
-        Self(names)
+            let name = VolumeName::parse(&name);
+            if let Some(name) = &name {
+                let there = known.ids.entry(name.clone()).or_insert_with(|| Some(id.clone()));
+                *there = there.take().filter(|other| *other == id);
+            }
+            known.names.insert(id, name);
+        }
+        known
     }
 
     /// The same volume in the form that is wanted.
     pub(super) fn other(&self, volume: &VolumeRef, form: Form) -> Result<VolumeRef, Unnamed> {
+        const UNKNOWN: Unnamed = "is not known to StorPool";
         if form.is_form_of(volume) {
             return Ok(volume.clone());
         }
-        let mut found = self.0.iter().filter(|(name, id)| match volume {
-            VolumeRef::Name(wanted) => name.as_ref() == Some(wanted),
-            VolumeRef::Id(wanted) => id == wanted,
-        });
-        match (found.next(), found.next()) {
-            (None, _) => Err("is not known to StorPool"),
-            (Some(_), Some(_)) => Err("is the name of several volumes, in several clusters"),
-            (Some((_, id)), None) if form == Form::ById => Ok(VolumeRef::Id(id.clone())),
-            (Some((Some(name), _)), None) => Ok(VolumeRef::Name(name.clone())),
-            (Some((None, _)), None) => Err("has no name"),
+        match volume {
+            VolumeRef::Name(name) => match self.ids.get(name) {
+                Some(Some(id)) => Ok(VolumeRef::Id(id.clone())),
+                Some(None) => Err("is the name of several volumes, in several clusters"),
+                None => Err(UNKNOWN),
+            },
+            VolumeRef::Id(id) => match self.names.get(id) {
+                Some(Some(name)) => Ok(VolumeRef::Name(name.clone())),
+                Some(None) => Err("has no name"),
+                None => Err(UNKNOWN),
+            },
         }
     }
 

@@ -173,19 +173,19 @@ fn explain_conflicts(stage: &mut Stage) {
 }
 
 fn explain_earlier_run(stage: &mut Stage) {
-    stage.domain("again", Guest::Idle);
-    stage.start("again");
+    stage.domain("again-f", Guest::Idle);
+    stage.start("again-f");
     stage.host.libvirtd_stop();
-    stage.host.qemu_kill("again");
+    stage.host.qemu_kill("again-f");
     stage.install_hook("/bin/true");
     stage.host.libvirtd_start();
-    stage.is_off("again");
+    stage.is_off("again-f");
     stage.install_own_hook();
-    stage.only_attached(&["again rw"]);
+    stage.only_attached(&["again-f rw"]);
     assert_eq!(stage.phase(), "live", "nobody has released it");
-    let report = foreseen(stage, "again", "starts");
+    let report = foreseen(stage, "again-f", "starts");
     assert_eq!(planned(&report).len(), 2, "given back, and attached: {report}");
-    ends(stage, "again");
+    ends(stage, "again-f");
 }
 
 fn explain_refusals(stage: &mut Stage) {

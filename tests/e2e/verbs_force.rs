@@ -39,20 +39,20 @@ impl Stage {
 
 fn takeover(stage: &mut Stage) {
     let other = second_host(stage);
-    stage.domain("taken", Guest::Idle);
-    stage.cluster.attach("taken", 2, "rw");
-    let holder = opener(stage, &other, "taken");
-    let line = stage.refused("taken");
+    stage.domain("pulled", Guest::Idle);
+    stage.cluster.attach("pulled", 2, "rw");
+    let holder = opener(stage, &other, "pulled");
+    let line = stage.refused("pulled");
     assert!(
-        line.contains("to take it all the same: \"spvirt takeover taken\""),
+        line.contains("to take it all the same: \"spvirt takeover pulled\""),
         "{line}"
     );
     stage.forget();
-    let (code, report) = stage.spvirt_json(&["takeover", "--yes", "taken"]);
+    let (code, report) = stage.spvirt_json(&["takeover", "--yes", "pulled"]);
     assert_eq!(code, 0, "{report}");
-    let taken = json!([{"volume": "taken", "client": 2, "state": "which is up"}]);
+    let taken = json!([{"volume": "pulled", "client": 2, "state": "which is up"}]);
     assert_eq!(report["taken"], taken);
-    let id = format!("~{}", stage.cluster.global_id("taken"));
+    let id = format!("~{}", stage.cluster.global_id("pulled"));
     let asked = reassigns(stage);
     assert_eq!(planned(&report), asked[..2], "what was shown is what was done");
     assert_eq!(
@@ -68,87 +68,90 @@ fn takeover(stage: &mut Stage) {
     holder.signal(Signal::SIGKILL);
     let _ = holder.wait(SOON);
     stage.nothing_is_left();
-    assert_eq!(stage.start("taken"), [REASSIGN, LIST], "it finds nobody");
-    let _ = stage.host.virsh(&["destroy", "taken"]).ok();
+    assert_eq!(stage.start("pulled"), [REASSIGN, LIST], "it finds nobody");
+    let _ = stage.host.virsh(&["destroy", "pulled"]).ok();
     stage.nothing_is_left();
 }
 
 fn takeover_guest(stage: &mut Stage) {
     let other = second_host(stage);
-    stage.domain("robbed", Guest::Idle);
-    let xml = stage.host.virsh(&["dumpxml", "robbed"]).ok().stdout;
-    other.write("/run/rig/robbed.xml", xml);
-    let _ = other.virsh(&["create", "/run/rig/robbed.xml"]).ok();
-    let said = stage.spvirt(&["takeover", "robbed", "-y"]).ok().stdout;
+    stage.domain("robbed-v", Guest::Idle);
+    let xml = stage.host.virsh(&["dumpxml", "robbed-v"]).ok().stdout;
+    other.write("/run/rig/robbed-v.xml", xml);
+    let _ = other.virsh(&["create", "/run/rig/robbed-v.xml"]).ok();
+    let said = stage.spvirt(&["takeover", "robbed-v", "-y"]).ok().stdout;
     assert!(
         said.contains(
-            "volume \"robbed\": taken from client 2, which is up; a guest that still runs there gets errors"
+            "volume \"robbed-v\": taken from client 2, which is up; a guest that still runs there gets errors"
         ),
         "{said}"
     );
-    let _ = stage.start("robbed");
+    let _ = stage.start("robbed-v");
     let left = other.exec(&["spvirt", "reconcile"]).failed();
     assert!(
         left.stdout
-            .contains("the domain runs, but is without volume \"robbed\" (vda), which client 1 has rw"),
+            .contains("the domain runs, but is without volume \"robbed-v\" (vda), which client 1 has rw"),
         "{left}"
     );
-    let explained = other.exec(&["spvirt", "explain", "robbed"]).failed();
+    let explained = other.exec(&["spvirt", "explain", "robbed-v"]).failed();
     assert!(explained.stdout.contains("which client 1 has rw"), "{explained}");
     assert_eq!(stage.attached_to(2), [""; 0], "it is never given back");
     // Both have it open, and the storage lets only one through.
     let cut_off = |seen: &Value| seen["cutOff"] == json!([2]);
     assert!(stage.cluster.monitor().iter().all(cut_off));
-    let _ = other.virsh(&["destroy", "robbed"]).ok();
+    let _ = other.virsh(&["destroy", "robbed-v"]).ok();
     stage.cluster.control("monitor/reset", Some(&json!({})));
     assert_eq!(
         stage.attached(),
-        ["robbed rw"],
+        ["robbed-v rw"],
         "the stop there takes nothing from here"
     );
-    let _ = stage.host.virsh(&["destroy", "robbed"]).ok();
+    let _ = stage.host.virsh(&["destroy", "robbed-v"]).ok();
     stage.nothing_is_left();
 }
 
 fn takeover_manners(stage: &mut Stage) {
-    stage.domain("polite", Guest::Idle);
+    stage.domain("polite-v", Guest::Idle);
     stage.forget();
-    let said = stage.spvirt(&["takeover", "--yes", "polite"]).ok().stdout;
+    let said = stage.spvirt(&["takeover", "--yes", "polite-v"]).ok().stdout;
     assert!(said.contains("Nothing to take"), "{said}");
     assert!(!stage.calls().contains(&REASSIGN.to_owned()));
-    give_to_other(stage, "polite", "rw");
+    give_to_other(stage, "polite-v", "rw");
     // Nobody can be asked.
-    let silent = stage.spvirt(&["takeover", "polite"]);
+    let silent = stage.spvirt(&["takeover", "polite-v"]);
     assert_eq!(silent.code, 2, "{silent}");
-    assert!(silent.stderr.contains("spvirt takeover polite --yes"), "{silent}");
-    let no = stage.on_a_terminal("spvirt takeover polite", "no");
+    assert!(
+        silent.stderr.contains("spvirt takeover polite-v --yes"),
+        "{silent}"
+    );
+    let no = stage.on_a_terminal("spvirt takeover polite-v", "no");
     assert_eq!(no.code, 1, "{no}");
     assert!(no.stdout.contains("Client 7, which is up, loses volume"), "{no}");
-    assert_eq!(stage.attached_to(OTHER), ["polite rw"]);
+    assert_eq!(stage.attached_to(OTHER), ["polite-v rw"]);
     stage.nothing_is_left();
-    let yes = stage.on_a_terminal("spvirt takeover polite", "yes");
+    let yes = stage.on_a_terminal("spvirt takeover polite-v", "yes");
     assert_eq!(yes.code, 0, "{yes}");
     assert_eq!(stage.attached_to(OTHER), [""; 0]);
     stage.nothing_is_left();
     // It runs here.
-    stage.start("polite");
-    give_to_other(stage, "polite", "rw");
-    let refused = stage.spvirt(&["takeover", "--yes", "polite"]).failed();
-    assert!(refused.stderr.contains("polite runs on this host"), "{refused}");
-    assert_eq!(stage.attached_to(OTHER), ["polite rw"]);
-    stage.cluster.detach("polite", OTHER);
+    stage.start("polite-v");
+    give_to_other(stage, "polite-v", "rw");
+    let refused = stage.spvirt(&["takeover", "--yes", "polite-v"]).failed();
+    assert!(refused.stderr.contains("polite-v runs on this host"), "{refused}");
+    assert_eq!(stage.attached_to(OTHER), ["polite-v rw"]);
+    stage.cluster.detach("polite-v", OTHER);
     // A hook works on it.
-    let _ = stage.host.virsh(&["destroy", "polite"]).ok();
-    give_to_other(stage, "polite", "rw");
-    let call = stage.hold_domain("polite");
-    let refused = stage.spvirt(&["takeover", "--yes", "polite"]).failed();
+    let _ = stage.host.virsh(&["destroy", "polite-v"]).ok();
+    give_to_other(stage, "polite-v", "rw");
+    let call = stage.hold_domain("polite-v");
+    let refused = stage.spvirt(&["takeover", "--yes", "polite-v"]).failed();
     assert!(
-        refused.stderr.contains("a hook is working on polite"),
+        refused.stderr.contains("a hook is working on polite-v"),
         "{refused}"
     );
     drop(call);
-    assert_eq!(stage.attached_to(OTHER), ["polite rw"]);
-    stage.cluster.detach("polite", OTHER);
+    assert_eq!(stage.attached_to(OTHER), ["polite-v rw"]);
+    stage.cluster.detach("polite-v", OTHER);
     stage.nothing_is_left();
 }
 

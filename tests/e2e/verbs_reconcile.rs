@@ -167,70 +167,70 @@ fn split(stage: &mut Stage) {
 
 fn migration(stage: &mut Stage) {
     let other = second_host(stage);
-    stage.cluster.volume("moving", 1, Guest::Dirty);
+    stage.cluster.volume("moving-v", 1, Guest::Dirty);
     stage
         .host
-        .define(&Domain::new("moving").disk("/dev/storpool/moving"));
-    stage.start("moving");
+        .define(&Domain::new("moving-v").disk("/dev/storpool/moving-v"));
+    stage.start("moving-v");
     // Slower than the guest writes: it does not end by itself.
     let arguments = [
         "migrate",
         "--live",
         "--bandwidth",
         "1",
-        "moving",
+        "moving-v",
         "qemu+tcp://hostb/system",
     ];
     let moving = stage.host.virsh_spawn(&arguments);
     stage.host.wait_for("both hosts have it open", SOON * 2, || {
-        other.qemu_pid("moving").is_some() && stage.attached_to(2) == ["moving rw"]
+        other.qemu_pid("moving-v").is_some() && stage.attached_to(2) == ["moving-v rw"]
     });
     stage.host.wait_for("the transfer", SOON, || {
-        let job = stage.host.virsh(&["domjobinfo", "moving"]).stdout;
+        let job = stage.host.virsh(&["domjobinfo", "moving-v"]).stdout;
         job.contains("Unbounded")
     });
     for host in [&stage.host, &other] {
         let output = host.exec(&["spvirt", "reconcile"]).ok();
         assert!(output.stdout.contains("in use"), "{output}");
-        let output = host.exec(&["spvirt", "explain", "moving"]).ok();
+        let output = host.exec(&["spvirt", "explain", "moving-v"]).ok();
         assert!(!output.stdout.contains("Trouble"), "{output}");
     }
-    let _ = stage.host.virsh(&["domjobabort", "moving"]).ok();
+    let _ = stage.host.virsh(&["domjobabort", "moving-v"]).ok();
     let _ = moving.wait(SOON).failed();
     stage.host.wait_for("the destination has let go", SOON, || {
         stage.attached_to(2).is_empty()
     });
     assert!(stage.reconcile().contains("in use"));
-    let writers = |seen: &Value| seen["volume"] == "moving";
+    let writers = |seen: &Value| seen["volume"] == "moving-v";
     assert!(stage.cluster.monitor().iter().all(writers));
     stage.cluster.control("monitor/reset", Some(&json!({})));
-    end(stage, &["moving"]);
+    end(stage, &["moving-v"]);
 }
 
 /// As with a QEMU that cannot be killed: it is off for libvirt, and its device stays open.
 fn still_open(stage: &mut Stage) {
-    run(stage, &["stuck"]);
-    let hold = "exec 3<>/dev/storpool/stuck; exec tail -f /dev/null";
+    run(stage, &["stuck-v"]);
+    let hold = "exec 3<>/dev/storpool/stuck-v; exec tail -f /dev/null";
     let holder = stage.host.spawn(&["sh", "-c", hold]);
     stage
         .host
         .wait_for("the holder", SOON, || stage.cluster.openers().len() > 1);
-    let _ = stage.host.virsh(&["destroy", "stuck"]).ok();
+    let _ = stage.host.virsh(&["destroy", "stuck-v"]).ok();
     assert_eq!(stage.phase(), "releasing");
     for arguments in [&["reconcile", "-n"][..], &["reconcile"]] {
         let output = stage.spvirt(arguments).failed();
-        let told = "not released: volume \"stuck\" is still open on this host (process ";
+        let told = "not released: volume \"stuck-v\" is still open on this host (process ";
         assert!(
             output.stdout.contains(told) && output.stdout.contains(", tail)"),
             "{output}"
         );
     }
-    let explained = stage.spvirt(&["explain", "stuck"]).failed().stdout;
+    let explained = stage.spvirt(&["explain", "stuck-v"]).failed().stdout;
     assert!(
         explained.contains("an earlier run of this domain still holds its volumes"),
         "{explained}"
     );
-    stage.only_attached(&["stuck rw"]);
+    stage.only_attached(&["stuck-v rw"]);
     holder.signal(Signal::SIGKILL);
     let _ = holder.wait(SOON);
     assert!(stage.reconcile().contains("released"));
@@ -238,16 +238,16 @@ fn still_open(stage: &mut Stage) {
 }
 
 fn silent(stage: &mut Stage) {
-    run(stage, &["quiet"]);
+    run(stage, &["quiet-v"]);
     stage.host.libvirtd_stop();
     let (code, report) = stage.spvirt_json(&["reconcile"]);
     assert_eq!(
         (code, results(&report)),
-        (1, vec!["- skipped".to_owned(), "quiet skipped".to_owned()])
+        (1, vec!["- skipped".to_owned(), "quiet-v skipped".to_owned()])
     );
     assert!(report[0]["why"].as_str().unwrap().contains("libvirt"), "{report}");
     stage.host.libvirtd_start();
-    stop_unseen(stage, "quiet");
+    stop_unseen(stage, "quiet-v");
     stage.host.api_reachable(false);
     let output = stage.spvirt(&["reconcile"]).failed();
     assert!(
@@ -260,10 +260,10 @@ fn silent(stage: &mut Stage) {
 }
 
 fn other_client(stage: &mut Stage) {
-    run(stage, &["moved"]);
-    let file = stage.claim_file("moved");
+    run(stage, &["moved-v"]);
+    let file = stage.claim_file("moved-v");
     let claim = stage.host.read(&file).unwrap();
-    stop_unseen(stage, "moved");
+    stop_unseen(stage, "moved-v");
     let foreign = claim.replace("\"client\": 1", "\"client\": 7");
     stage.host.write(&file, &foreign);
     stage.forget();

@@ -160,7 +160,9 @@ fn to_itself(pair: &mut Pair) {
         pair.writes(&traveller, 1);
     }
     // What was announced and never came counts for nobody.
+    assert_ne!(pair.tickets(pair.a()), "");
     let _ = pair.a().virsh(&["destroy", "narcissus"]).ok();
+    assert_eq!(pair.tickets(pair.a()), "", "a stop drops it");
     let _ = pair.a().virsh(&["start", "narcissus"]).ok();
     pair.one_claim(pair.a(), "narcissus", "live");
     pair.tidy();
@@ -172,9 +174,13 @@ fn ten_times(pair: &mut Pair) {
     for _ in 0..10 {
         for (from, to) in [(pair.a(), &pair.b), (&pair.b, pair.a())] {
             let _ = pair.migrate(&traveller, from, &["--live"]).wait(WHOLE).ok();
-            pair.runs_on(&traveller, to);
+            pair.holds(to, &["commuter rw"]);
+            pair.holds(from, &[]);
+            pair.tidy();
+            pair.writes(&traveller, 1);
         }
     }
+    pair.runs_on(&traveller, pair.a());
     pair.ends(&traveller, pair.a(), "commuter");
 }
 

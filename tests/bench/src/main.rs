@@ -23,16 +23,15 @@ mod disks;
 mod domain;
 mod libraries;
 mod memory;
-mod report;
 mod requests;
-mod sample;
 mod stage;
 mod times;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use report::Report;
+use spvirt_bench::report::{self, Report};
+use spvirt_bench::sample;
 use stage::Stage;
 
 fn main() -> ExitCode {

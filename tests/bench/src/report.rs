@@ -27,6 +27,16 @@ impl Report {
         }
     }
 
+    /// The same for a value that must not be less.
+    pub fn bound_below(&mut self, what: &str, value: f64, least: f64, unit: &str, details: &str) {
+        let verdict = if value >= least { "holds" } else { "BROKEN" };
+        println!("  {what:<48} {value:>8.2} {unit:<10} at least {least}: {verdict}  ({details})");
+        if value < least {
+            self.broken
+                .push(format!("{what}: {value:.2} {unit}, at least {least}"));
+        }
+    }
+
     /// A fact that must be so.
     pub fn exact(&mut self, what: &str, found: &str, expected: &str) {
         let verdict = if found == expected { "holds" } else { "BROKEN" };
@@ -42,6 +52,7 @@ impl Report {
     }
 
     /// The end: the bounds that were broken.
+    #[must_use]
     pub fn finish(&self) -> ExitCode {
         if self.broken.is_empty() {
             println!("\nevery bound holds");

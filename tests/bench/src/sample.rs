@@ -16,16 +16,19 @@ impl Sample {
     }
 
     /// The median, in milliseconds.
+    #[must_use]
     pub fn median_ms(&self) -> f64 {
         median(self.0.clone()) * 1e3
     }
 
     /// The median of the rounds' own ratios: what disturbs a whole round cancels out.
+    #[must_use]
     pub fn ratio(&self, base: &Sample) -> f64 {
         median(self.0.iter().zip(&base.0).map(|(own, base)| own / base).collect())
     }
 
     /// The same after taking `apart` off each round.
+    #[must_use]
     pub fn ratio_without(&self, apart: &Sample, base: &Sample) -> f64 {
         let rest = self.0.iter().zip(&apart.0).map(|(own, apart)| own - apart);
         median(rest.zip(&base.0).map(|(rest, base)| rest / base).collect())
