@@ -63,7 +63,7 @@ fn volumes(stage: &mut Stage) {
         offered(&format!("/dev/storpool-byid/{id}")),
         [format!("/dev/storpool-byid/{id}")]
     );
-    stage.cluster.fault("*", "unauthorized", 9);
+    stage.cluster.fault("*", "refuse", 9);
     assert_eq!(offered("tab-"), [""; 0]);
     stage.cluster.clear_faults();
     // What is offered is taken, in every form, and Cinder's too.

@@ -3,7 +3,7 @@
 
 //! `spvirt rewrite`, `undo` and `xml` on real domains.
 
-use spvirt_rig::{Domain, Guest, Output, Suite};
+use spvirt_rig::{Domain, Guest, Suite};
 
 use crate::acts::on;
 use crate::stage::Stage;
