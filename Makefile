@@ -141,11 +141,15 @@ generated: ## Write the manual pages and completions again, from what the code s
 
 # What CI does for a minute or two, for hours.
 .PHONY: soak
-soak: soak-races ## The random tests, for hours: more races
+soak: soak-races soak-model ## The random tests, for hours: thousands of races, a million stories of the model
 
 .PHONY: soak-races
 soak-races: build
 	@SPVIRT_RACES_TIMES=20 $(STAGE) "races, thousands" 3h cargo test --quiet --locked --workspace --test races
+
+.PHONY: soak-model
+soak-model: build
+	@SPVIRT_MODEL_TIMES=100 SPVIRT_MODEL_SEED=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') $(STAGE) "a million stories" 12h cargo test --quiet --locked --workspace --test protocol
 
 .PHONY: bench
 bench: bench-hook bench-rewriting ## Measure (release build; docs/numbers.md says what and why)

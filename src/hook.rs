@@ -232,7 +232,7 @@ fn restore(
     let deadline = Deadline::new(began, config.spvirt.deadline);
     watch(event, deadline);
     let host = Host::new(&config, sys::parent(), deadline)?;
-    ticket::drop(&host, uuid, host.now());
+    ticket::drop(&host, uuid);
     if !policy::is_ours(domain, &config.spvirt)? {
         return Ok(Vec::new());
     }
@@ -265,12 +265,11 @@ fn release_with(event: &Event, config: &Config, uuid: &DomainUuid, began: Instan
 }
 
 fn release_locked(host: &Host, uuid: &DomainUuid) -> Result<(), Left> {
-    let began = host.now();
     let _domain = host.lock(&Lock::Domain(uuid.clone()))?;
     if host.orphaned() {
         return Ok(());
     }
-    ticket::drop(host, uuid, began);
+    ticket::drop(host, uuid);
     match host.claim(uuid)? {
         Some(Entry::Claim(claim)) => release::let_go(host, release::found(claim)),
         Some(Entry::Unreadable { why, .. }) => {

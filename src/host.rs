@@ -104,6 +104,10 @@ impl World for Host<'_> {
         sys::since_boot()
     }
 
+    fn began(&self) -> u64 {
+        sys::own_start()
+    }
+
     fn daemon(&self) -> Option<Process> {
         self.daemon
     }

@@ -42,6 +42,13 @@ pub fn since_boot() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// When this process was started, in milliseconds since boot, not later than it was.
+#[must_use]
+pub fn own_start() -> u64 {
+    // The kernel tells processes time in hundredths of a second, whatever its own clock is.
+    process(nix::unistd::getpid().as_raw()).map_or_else(since_boot, |me| me.started * 10)
+}
+
 /// The process that called us.
 #[must_use]
 pub fn parent() -> Option<Process> {
@@ -251,6 +258,7 @@ mod tests {
         assert!(!host_name().is_empty());
         assert_eq!(boot_id().unwrap().len(), 36);
         assert!(since_boot() > 0);
+        assert!(own_start() > 0 && own_start() <= since_boot());
         assert_eq!(device_of(Path::new("/dev/null")).unwrap(), None);
     }
 

@@ -131,12 +131,11 @@ pub fn take<W: World>(world: &W, subject: &Subject) -> bool {
     }
 }
 
-/// `release end` and `restore begin`: whatever starts after this call, which began at `began` (milliseconds since
-/// boot), is not the migration that a ticket was left of before. One that was left since is of a migration that waits
+/// `release end` and `restore begin`: whatever starts after this call is not the migration that a ticket was left of before. One that was left since is of a migration that waits
 /// for this call to end.
-pub fn drop<W: World>(world: &W, uuid: &DomainUuid, began: u64) {
+pub fn drop<W: World>(world: &W, uuid: &DomainUuid) {
     let dropped = world.take_ticket(uuid).and_then(|ticket| match ticket {
-        Some(ticket) if ticket.made >= began => world.leave_ticket(&ticket),
+        Some(ticket) if ticket.made >= world.began() => world.leave_ticket(&ticket),
         _ => Ok(()),
     });
     if let Err(error) = dropped {

@@ -123,9 +123,15 @@ impl VolumeRef {
     /// The device link that stands for this reference on a client host.
     #[must_use]
     pub fn link(&self) -> PathBuf {
+        self.path().into()
+    }
+
+    /// The same as text, the way a domain names it.
+    #[must_use]
+    pub fn path(&self) -> String {
         match self {
-            Self::Name(name) => PathBuf::from(BY_NAME_DIR).join(name.as_str()),
-            Self::Id(id) => PathBuf::from(BY_ID_DIR).join(id.as_str()),
+            Self::Name(name) => [BY_NAME_DIR, "/", name.as_str()].concat(),
+            Self::Id(id) => [BY_ID_DIR, "/", id.as_str()].concat(),
         }
     }
 }

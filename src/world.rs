@@ -59,6 +59,8 @@ pub trait World {
     fn boot(&self) -> &str;
     /// Milliseconds since boot.
     fn now(&self) -> u64;
+    /// When this call began, in milliseconds since boot.
+    fn began(&self) -> u64;
     /// The libvirt daemon that called us.
     fn daemon(&self) -> Option<Process>;
     /// The thread of that daemon which called us, where the kernel tells it.

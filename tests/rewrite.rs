@@ -10,6 +10,9 @@
     clippy::indexing_slicing
 )]
 
+#[cfg(feature = "ctl")]
+#[path = "rewrite/command.rs"]
+mod command;
 #[path = "scan/corpus.rs"]
 mod corpus;
 #[path = "rewrite/expected.rs"]

@@ -136,6 +136,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "src/ctl/boot.rs",
             "src/ctl/check.rs",
             "src/ctl/complete.rs",
+            "src/ctl/libvirt/session.rs",
             "src/ctl/main.rs",
             "src/ctl/rewrite/mod.rs",
             "src/ctl/run.rs",

@@ -162,7 +162,6 @@ const METADATA: Pattern = Pattern {
 
 /// Runs the command.
 pub fn run(out: &mut impl Write, args: &Xml) -> Result<Verdict, Failure> {
-    let link = |volume: &VolumeRef| volume.link().to_string_lossy().into_owned();
     // A switch has a place without a value: it is there or it is not.
     let switch = |on: bool| on.then_some("");
     let text = match &args.kind {
@@ -174,7 +173,7 @@ pub fn run(out: &mut impl Write, args: &Xml) -> Result<Verdict, Failure> {
             readonly,
             shareable,
         } => DISK.fill(&[
-            ("SOURCE", Some(&link(volume))),
+            ("SOURCE", Some(&volume.path())),
             ("TARGET", Some(target)),
             ("BUS", Some(bus)),
             ("SERIAL", serial.as_deref()),
@@ -182,7 +181,7 @@ pub fn run(out: &mut impl Write, args: &Xml) -> Result<Verdict, Failure> {
             ("SHAREABLE", switch(*shareable)),
         ])?,
         Kind::Cdrom { volume, target, bus } => CDROM.fill(&[
-            ("SOURCE", volume.as_ref().map(link).as_deref()),
+            ("SOURCE", volume.as_ref().map(VolumeRef::path).as_deref()),
             ("TARGET", Some(target)),
             ("BUS", Some(bus)),
         ])?,

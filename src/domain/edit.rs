@@ -6,6 +6,7 @@
 //! A change is a span of the input and what stands there instead. The functions here find the span and write the
 //! replacement the way the document is written: its quotes, its line ends, its indentation.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -237,7 +238,11 @@ pub fn attribute(name: &str, value: &str, quote: char) -> String {
 
 /// The text as it may stand in XML: between quotes of either kind, or between tags.
 #[must_use]
-pub fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    let special = |c: char| matches!(c, '&' | '<' | '>' | '"' | '\'' | '\t' | '\n' | '\r');
+    if !text.contains(special) {
+        return Cow::Borrowed(text);
+    }
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -253,7 +258,7 @@ pub fn escaped(text: &str) -> String {
             _ => escaped.push(c),
         }
     }
-    escaped
+    Cow::Owned(escaped)
 }
 
 /// What begins a line that is indented by `indent`; nothing where there are no lines.

@@ -14,6 +14,7 @@ mod redact;
 mod scan;
 mod tag;
 mod template;
+mod token;
 mod tokens;
 
 use std::ops::Range;

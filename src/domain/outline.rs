@@ -12,7 +12,8 @@ use std::ops::Range;
 use super::ScanError;
 use super::scan::{OUR_NAMESPACE, no_domain};
 use super::tag::{self, Written};
-use super::tokens::{Open, Token, Tokens, attribute_value};
+use super::token::{Open, Token};
+use super::tokens::Tokens;
 
 /// What is inside these is kept to the bottom; of everything else, three levels from the root on.
 const DEEP: [&str; 5] = ["disk", "controller", "hostdev", "memory", "nvram"];
@@ -280,21 +281,16 @@ impl<'o, 'a> Element<'o, 'a> {
         let base = self.node.from();
         let mut at = self.written_name().len() + 1;
         std::iter::from_fn(move || {
-            let attribute = tag::attribute(tag, at).ok()?.ok()?;
-            at = attribute.span.end + 1;
-            Some(attribute.moved(base))
+            let spot = tag::attribute(tag.as_bytes(), at).ok()?.ok()?;
+            at = spot.end();
+            Some(spot.written(tag, base))
         })
     }
 
     /// The decoded value of an attribute.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<Cow<'a, str>> {
-        let attribute = self.attribute(name)?;
-        if attribute.plain {
-            Some(Cow::Borrowed(attribute.raw))
-        } else {
-            attribute_value(attribute.raw)
-        }
+        self.attribute(name).map(|attribute| attribute.value())
     }
 }
 

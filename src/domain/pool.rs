@@ -4,7 +4,8 @@
 //! Where a storage pool of libvirt lies.
 
 use super::ScanError;
-use super::tokens::{Token, Tokens};
+use super::token::Token;
+use super::tokens::Tokens;
 
 /// The folder of a pool, `/pool/target/path`, if it has one.
 ///
@@ -21,7 +22,7 @@ pub fn pool_folder(xml: &[u8]) -> Result<Option<String>, ScanError> {
                 open.pop();
             }
             Token::Text(piece) if open == ["pool", "target", "path"] => {
-                folder.get_or_insert_with(String::new).push_str(&piece.value);
+                folder.get_or_insert_with(String::new).push_str(&piece.value());
             }
             Token::Text(_) => {}
         }

@@ -5,7 +5,8 @@
 
 use super::ScanError;
 use super::edit::Edits;
-use super::tokens::{Token, Tokens};
+use super::token::Token;
+use super::tokens::Tokens;
 
 /// Attributes that hold a password: of VNC and SPICE.
 const SECRET: [&str; 1] = ["passwd"];

@@ -7,10 +7,13 @@
 //! so a path counts only where libvirt would read it. What stands after a source and speaks about it
 //! (`<readonly/>`, `<shareable/>`, `<target>`) is applied when the device ends.
 
+use std::borrow::Cow;
 use std::mem;
 use std::ops::Range;
 
-use super::tokens::{Attribute, BLANKS, Open, Piece, Token, Tokens};
+use super::tag::Written;
+use super::token::{Open, Piece, Token};
+use super::tokens::{BLANKS, Tokens};
 use super::{Domain, Kind, Manager, Place, ScanError, Settings, Source, StartupPolicy};
 use crate::volume::{Access, DomainUuid};
 
@@ -141,7 +144,7 @@ impl Scanner {
                 Role::Other
             }
             (Role::Devices, "disk") => {
-                self.device.cdrom = element.value("device") == Some("cdrom");
+                self.device.cdrom = element.says("device", "cdrom");
                 Role::Image(image(Place::Disk, element, None))
             }
             (Role::Image(parent), "source") => {
@@ -155,7 +158,9 @@ impl Scanner {
             (Role::Image(parent) | Role::ImageSource(parent), "dataStore") => {
                 Role::Image(image(Place::DataStore, element, parent.access))
             }
-            (Role::Devices, "memory") if matches!(element.value("model"), Some("nvdimm" | "virtio-pmem")) => {
+            (Role::Devices, "memory")
+                if matches!(element.value("model").as_deref(), Some("nvdimm" | "virtio-pmem")) =>
+            {
                 Role::Memory
             }
             (Role::Memory, "source") => Role::MemorySource,
@@ -182,7 +187,7 @@ impl Scanner {
             "readonly" if whole_device => self.device.readonly = true,
             "shareable" if whole_device => self.device.shareable = true,
             "target" if whole_device && self.device.target.is_none() => {
-                self.device.target = element.value("dev").map(str::to_owned);
+                self.device.target = element.value("dev").map(Cow::into_owned);
             }
             _ => {}
         }
@@ -208,7 +213,7 @@ impl Scanner {
         let Some(attribute) = attribute else { return };
         self.found(image.place, kind, attribute.into(), image.access);
         if let Some((source, _)) = self.device.sources.last_mut() {
-            source.startup = match element.value("startupPolicy") {
+            source.startup = match element.value("startupPolicy").as_deref() {
                 Some("optional") => StartupPolicy::Optional,
                 Some("requisite") => StartupPolicy::Requisite,
                 _ => StartupPolicy::Mandatory,
@@ -243,7 +248,7 @@ impl Scanner {
             && element.name == "domain"
             && self.domain.settings == Settings::default()
         {
-            let value = |name| element.value(name).map(str::to_owned);
+            let value = |name| element.value(name).map(Cow::into_owned);
             self.domain.settings = Settings {
                 takeover: value("takeover"),
                 manage: value("manage"),
@@ -325,7 +330,7 @@ impl Role {
 }
 
 fn image(place: Place, element: &Open<'_, '_>, access: Option<Access>) -> Image {
-    let kind = match element.value("type") {
+    let kind = match element.value("type").as_deref() {
         // libvirt's default.
         None | Some("file") => Some(Kind::File),
         Some("block") => Some(Kind::Block),
@@ -335,7 +340,7 @@ fn image(place: Place, element: &Open<'_, '_>, access: Option<Access>) -> Image 
 }
 
 fn is_storage_hostdev(element: &Open<'_, '_>) -> bool {
-    element.value("mode") == Some("capabilities") && element.value("type") == Some("storage")
+    element.says("mode", "capabilities") && element.says("type", "storage")
 }
 
 /// Whose metadata a namespace is. Versions differ in what follows the prefix.
@@ -349,9 +354,9 @@ fn manager(namespace: &str) -> Option<Manager> {
     .find_map(|(prefix, manager)| namespace.starts_with(prefix).then_some(manager))
 }
 
-impl From<&Attribute<'_>> for (String, Range<usize>) {
-    fn from(attribute: &Attribute<'_>) -> Self {
-        (attribute.value.as_ref().to_owned(), attribute.span.clone())
+impl From<Written<'_>> for (String, Range<usize>) {
+    fn from(attribute: Written<'_>) -> Self {
+        (attribute.value().into_owned(), attribute.span)
     }
 }
 
@@ -367,27 +372,26 @@ struct Text {
 
 impl Text {
     fn add(&mut self, piece: &Piece<'_>) {
-        let (lead, tail) = if piece.plain {
-            outer_blanks(&piece.value)
-        } else {
-            (0, 0)
+        let (value, raw) = (piece.value(), piece.raw());
+        let blanks = |text| {
+            if piece.is_plain() {
+                outer_blanks(text)
+            } else {
+                (0, 0)
+            }
         };
-        let (raw_lead, raw_tail) = if piece.plain {
-            outer_blanks(piece.raw)
-        } else {
-            (0, 0)
-        };
+        let ((lead, tail), (raw_lead, raw_tail)) = (blanks(&value), blanks(raw));
         let begin = self.value.len();
-        self.value.push_str(&piece.value);
-        if piece.plain && lead == piece.value.len() {
+        self.value.push_str(&value);
+        if piece.is_plain() && lead == value.len() {
             return;
         }
         if self.span.is_empty() {
             self.inner.start = begin + lead;
-            self.span.start = piece.from + raw_lead;
+            self.span.start = piece.from() + raw_lead;
         }
         self.inner.end = self.value.len() - tail;
-        self.span.end = piece.from + piece.raw.len() - raw_tail;
+        self.span.end = piece.from() + raw.len() - raw_tail;
     }
 
     fn path(&self) -> (&str, Range<usize>) {

@@ -3,7 +3,10 @@
 
 //! What a start tag is made of: its name and its attributes, as they are written.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use super::tokens::attribute_value;
 
 /// Begins a name. Beyond ASCII every character does: a name that XML forbids there is not one of ours either.
 const FIRST: u8 = 1;
@@ -89,20 +92,58 @@ pub(super) struct Run {
 
 /// The run of character data that begins at `at`.
 pub(super) fn run(bytes: &[u8], at: usize) -> Run {
+    let rest = bytes.get(at..).unwrap_or_default();
     let mut seen = 0;
-    let mut end = at;
-    while let Some(byte) = bytes.get(end) {
+    let mut length = rest.len();
+    for (index, byte) in rest.iter().enumerate() {
         let class = class(*byte);
         if class & MARKUP != 0 {
+            length = index;
             break;
         }
         seen |= class;
-        end += 1;
     }
     Run {
-        end,
+        end: at + length,
         returns: seen & RETURN != 0,
         brackets: seen & BRACKET != 0,
+    }
+}
+
+/// Where an attribute stands. In 32 bits: there are many, and most of them nobody asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spot {
+    name: u32,
+    name_end: u32,
+    value: u32,
+    value_end: u32,
+    /// See [`Written::plain`].
+    pub plain: bool,
+}
+
+impl Spot {
+    /// Its name, prefix included.
+    pub fn name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes
+            .get(self.name as usize..self.name_end as usize)
+            .unwrap_or_default()
+    }
+
+    /// Where the next attribute may begin.
+    pub fn end(&self) -> usize {
+        self.value_end as usize + 1
+    }
+
+    /// What stands there; positions are counted from `base` bytes before the text.
+    pub fn written<'a>(&self, text: &'a str, base: usize) -> Written<'a> {
+        let (from, span) = (self.name as usize, self.value as usize..self.value_end as usize);
+        Written {
+            name: text.get(from..self.name_end as usize).unwrap_or_default(),
+            from: base + from,
+            raw: text.get(span.clone()).unwrap_or_default(),
+            span: base + span.start..base + span.end,
+            plain: self.plain,
+        }
     }
 }
 
@@ -118,17 +159,25 @@ pub struct Written<'a> {
     /// Where that stands.
     pub span: Range<usize>,
     /// The value is what is written: there is nothing to decode, to normalise or to forbid.
-    pub(super) plain: bool,
+    plain: bool,
 }
 
-impl Written<'_> {
-    /// The same, counted from another place.
-    pub(super) fn moved(self, by: usize) -> Self {
-        Self {
-            from: self.from + by,
-            span: self.span.start + by..self.span.end + by,
-            ..self
+impl<'a> Written<'a> {
+    /// The value, decoded and normalised. Empty when that is not possible, which its reader has refused.
+    #[must_use]
+    pub fn value(&self) -> Cow<'a, str> {
+        if self.plain {
+            Cow::Borrowed(self.raw)
+        } else {
+            attribute_value(self.raw).unwrap_or_default()
         }
+    }
+
+    /// The bytes of the whole attribute in its document, with the blanks before it.
+    #[must_use]
+    pub fn with_blanks(&self, xml: &[u8]) -> Range<usize> {
+        let before = xml.get(..self.from).unwrap_or_default();
+        before.trim_ascii_end().len()..self.span.end + 1
     }
 }
 
@@ -138,9 +187,8 @@ pub(super) type Wrong = (&'static str, usize);
 /// The attribute behind `at`, which is the end of the tag's name or of the attribute before it; the position of `>` or
 /// `/` when there is none. Values are not decoded.
 #[inline]
-pub(super) fn attribute(text: &str, at: usize) -> Result<Result<Written<'_>, usize>, Wrong> {
+pub(super) fn attribute(bytes: &[u8], at: usize) -> Result<Result<Spot, usize>, Wrong> {
     const WRONG: &str = "attributes that are not well formed";
-    let bytes = text.as_bytes();
     let from = after_blanks(bytes, at);
     if matches!(byte(bytes, from), b'>' | b'/') {
         return Ok(Err(from));
@@ -154,35 +202,31 @@ pub(super) fn attribute(text: &str, at: usize) -> Result<Result<Written<'_>, usi
         return Err((reason, from));
     }
     let equals = after_blanks(bytes, name_end);
-    if byte(bytes, equals) != b'=' {
-        return Err((WRONG, from));
-    }
     let open = after_blanks(bytes, equals + 1);
     let quote = byte(bytes, open);
-    if !matches!(quote, b'"' | b'\'') {
+    if byte(bytes, equals) != b'=' || !matches!(quote, b'"' | b'\'') {
         return Err((WRONG, from));
     }
+    let rest = bytes.get(open + 1..).unwrap_or_default();
     let mut seen = 0;
-    let mut end = open + 1;
-    loop {
-        let next = byte(bytes, end);
-        if next == quote {
-            break;
+    for (length, next) in rest.iter().enumerate() {
+        if *next == quote {
+            return Ok(Ok(Spot {
+                name: short(from),
+                name_end: short(name_end),
+                value: short(open + 1),
+                value_end: short(open + 1 + length),
+                plain: seen & ODD == 0,
+            }));
         }
-        if next == 0 {
-            return Err(("the document is cut off", from));
-        }
-        seen |= class(next);
-        end += 1;
+        seen |= class(*next);
     }
-    let span = open + 1..end;
-    Ok(Ok(Written {
-        name: text.get(from..name_end).unwrap_or_default(),
-        from,
-        raw: text.get(span.clone()).unwrap_or_default(),
-        span,
-        plain: seen & ODD == 0,
-    }))
+    Err(("the document is cut off", from))
+}
+
+/// A position; a document that is too long for one is not read at all.
+fn short(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
 }
 
 /// The name of a start tag, prefix included.

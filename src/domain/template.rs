@@ -7,7 +7,8 @@
 
 use super::ScanError;
 use super::edit::escaped;
-use super::tokens::{Token, Tokens};
+use super::token::Token;
+use super::tokens::Tokens;
 
 /// A place for a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl<'a> Template<'a> {
             .collect();
         for values in [all, few] {
             let filled = template.filled(&values);
-            let expected = filled.matches(&escaped(PROBE)).count();
+            let expected = filled.matches(escaped(PROBE).as_ref()).count();
             let (found, own_root) =
                 read(&filled).map_err(|error| wrong(&filled, error.offset, error.reason.to_owned()))?;
             if own_root != root {
@@ -146,13 +147,13 @@ fn read(xml: &str) -> Result<(usize, String), ScanError> {
                 root.get_or_insert_with(|| element.name.to_owned());
                 let values = element
                     .attributes()
-                    .map(|attribute| attribute.value.matches(PROBE).count());
+                    .map(|attribute| attribute.value().matches(PROBE).count());
                 found += values.sum::<usize>();
                 found += std::mem::take(&mut text).matches(PROBE).count();
             }
             Token::Close(_) => found += std::mem::take(&mut text).matches(PROBE).count(),
             Token::Text(piece) if piece.is_cdata() => {}
-            Token::Text(piece) => text.push_str(&piece.value),
+            Token::Text(piece) => text.push_str(&piece.value()),
         }
     }
     Ok((found, root.unwrap_or_default()))

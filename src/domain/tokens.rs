@@ -3,10 +3,10 @@
 
 //! The tokens of a document, or the reason why it is not well formed.
 //!
-//! Tags and plain text, which is nearly all of a domain, are split here: quick-xml takes twice as long for that as all
-//! else takes together (docs/numbers.md). Everything that is rarer and harder is left to it: comments, CDATA,
-//! processing instructions, the declaration, references, the values that have to be decoded. An element written `<a/>`
-//! opens and closes like any other. Nothing here recurses.
+//! Tags and plain text, which is nearly all of a domain, are split here, because that is what the time of a rewrite goes
+//! into (docs/numbers.md). Everything that is rarer and harder is left to quick-xml: comments, CDATA, processing
+//! instructions, the declaration, references, the values that have to be decoded. An element written `<a/>` opens and
+//! closes like any other. Nothing here recurses.
 
 use std::borrow::Cow;
 use std::mem;
@@ -20,7 +20,8 @@ use quick_xml::reader::Reader;
 
 use super::ScanError;
 use super::namespaces::Namespaces;
-use super::tag::{self, byte};
+use super::tag::{self, Spot, byte};
+use super::token::{Open, Piece, Token};
 
 /// Deepest nesting that is read: libxml2's limit and hence libvirt's. A disk may have a chain of 200 images.
 const MAX_DEPTH: usize = 256;
@@ -31,82 +32,6 @@ const CUT_OFF: &str = "the document is cut off";
 pub(super) const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
 const BOM: &[u8] = "\u{feff}".as_bytes();
-
-/// One token. Comments and processing instructions are none.
-pub(super) enum Token<'t, 'a> {
-    /// An element begins.
-    Open(Open<'t, 'a>),
-    /// The element that was opened last and is not closed yet ends. The bytes of its end tag: none after `<a/>`.
-    Close(Range<usize>),
-    /// Character data inside the root.
-    Text(Piece<'a>),
-}
-
-/// The begin of an element.
-pub(super) struct Open<'t, 'a> {
-    /// Name without prefix.
-    pub name: &'a str,
-    /// Namespace of the element, if it is in one. Empty when its prefix was never declared.
-    pub namespace: Option<&'t str>,
-    /// The bytes of the tag, from `<` to `>`.
-    pub span: Range<usize>,
-    attributes: &'t [Attribute<'a>],
-}
-
-impl<'t, 'a> Open<'t, 'a> {
-    /// The attribute with exactly this name, prefix included.
-    pub fn attribute(&self, name: &str) -> Option<&'t Attribute<'a>> {
-        self.attributes.iter().find(|attribute| attribute.name == name)
-    }
-
-    /// All attributes.
-    pub fn attributes(&self) -> impl Iterator<Item = &'t Attribute<'a>> {
-        self.attributes.iter()
-    }
-
-    /// The decoded value of an attribute.
-    pub fn value(&self, name: &str) -> Option<&'t str> {
-        self.attribute(name).map(|attribute| attribute.value.as_ref())
-    }
-}
-
-/// An attribute of an element.
-pub(super) struct Attribute<'a> {
-    name: &'a str,
-    /// Where the name begins.
-    from: usize,
-    /// The value, decoded and normalised.
-    pub value: Cow<'a, str>,
-    /// Bytes between the quotes.
-    pub span: Range<usize>,
-}
-
-impl Piece<'_> {
-    /// Whether it is a CDATA section.
-    pub fn is_cdata(&self) -> bool {
-        !self.plain && self.raw.starts_with('<')
-    }
-}
-
-impl Attribute<'_> {
-    /// The bytes of the whole attribute in `xml`, with the blanks before it.
-    pub fn with_blanks(&self, xml: &[u8]) -> Range<usize> {
-        let before = xml.get(..self.from).unwrap_or_default();
-        before.trim_ascii_end().len()..self.span.end + 1
-    }
-}
-
-/// A run of character data: plain text, or one reference or CDATA section.
-pub(super) struct Piece<'a> {
-    /// The decoded characters.
-    pub value: Cow<'a, str>,
-    /// The piece as written; plain text has `\r` still in it, a CDATA section its brackets.
-    pub raw: &'a str,
-    /// Where it begins in the input.
-    pub from: usize,
-    /// Plain text, whose outer blanks are layout.
-    pub plain: bool,
-}
 
 /// Reads a document token by token.
 pub(super) struct Tokens<'a> {
@@ -121,7 +46,7 @@ pub(super) struct Tokens<'a> {
     root_seen: bool,
     /// The last element was `<a/>`: its end is the next token.
     close_next: bool,
-    attributes: Vec<Attribute<'a>>,
+    attributes: Vec<Spot>,
 }
 
 impl<'a> Tokens<'a> {
@@ -132,6 +57,9 @@ impl<'a> Tokens<'a> {
             reason,
             offset: base + at,
         };
+        if u32::try_from(xml.len()).is_err() {
+            return Err(refuse("longer than 4 GiB", 0));
+        }
         if body.starts_with(BOM) {
             return Err(refuse("two byte order marks", 0));
         }
@@ -176,25 +104,14 @@ impl<'a> Tokens<'a> {
                 _ => {
                     let run = tag::run(bytes, from);
                     self.at = run.end;
-                    let raw = self.slice(from..run.end);
                     if !self.open.is_empty() {
-                        if run.brackets && raw.contains("]]>") {
+                        if run.brackets && self.slice(from..run.end).contains("]]>") {
                             return Err(self.refuse("the end of a CDATA section that never began", from));
                         }
-                        let value = if run.returns {
-                            BytesText::from_escaped(raw).xml10_content()
-                        } else {
-                            Cow::Borrowed(raw)
-                        };
-                        let from = self.base + from;
-                        let plain = true;
-                        return Ok(Some(Token::Text(Piece {
-                            value,
-                            raw,
-                            from,
-                            plain,
-                        })));
+                        let piece = Piece::plain(self.text, self.base, from..run.end, run.returns);
+                        return Ok(Some(Token::Text(piece)));
                     }
+                    let raw = self.slice(from..run.end);
                     if !raw.trim_matches(BLANKS).is_empty() {
                         return Err(self.refuse("text outside the root element", from));
                     }
@@ -274,6 +191,8 @@ impl<'a> Tokens<'a> {
             namespace: self.namespaces.of(prefix),
             span: self.base + from..self.base + self.at,
             attributes: &self.attributes,
+            text: self.text,
+            base: self.base,
         }))
     }
 
@@ -301,35 +220,43 @@ impl<'a> Tokens<'a> {
     /// Reads the attributes of the tag at `from`, which begin at `at`. Gives the position of the `>` or `/` behind them.
     fn read_attributes(&mut self, from: usize, mut at: usize) -> Result<usize, ScanError> {
         self.attributes.clear();
+        let bytes = self.text.as_bytes();
         let end = loop {
-            let written = match tag::attribute(self.text, at) {
-                Ok(Ok(written)) => written,
+            let spot = match tag::attribute(bytes, at) {
+                Ok(Ok(spot)) => spot,
                 Ok(Err(end)) => break end,
                 Err((reason, at)) => return Err(self.refuse(reason, at)),
             };
-            at = written.span.end + 1;
-            let value = if written.plain {
-                Cow::Borrowed(written.raw)
-            } else {
-                attribute_value(written.raw)
-                    .ok_or_else(|| self.refuse("an attribute value that is not one", written.span.start))?
-            };
-            if written.name.starts_with("xmlns") {
-                self.namespaces
-                    .declare(self.open.len(), written.name, value.clone())
-                    .map_err(|reason| self.refuse(reason, written.from))?;
+            at = spot.end();
+            if !spot.plain || spot.name(bytes).starts_with(b"xmlns") {
+                self.look_into(&spot)?;
             }
-            self.attributes.push(Attribute {
-                name: written.name,
-                from: self.base + written.from,
-                value,
-                span: self.base + written.span.start..self.base + written.span.end,
-            });
+            self.attributes.push(spot);
         };
-        if twice(&self.attributes) {
+        if twice(bytes, &self.attributes) {
             return Err(self.refuse("attributes that are not well formed", from));
         }
         Ok(end)
+    }
+
+    /// Checks the value of an attribute that is not plain, and notes a declaration.
+    fn look_into(&mut self, spot: &Spot) -> Result<(), ScanError> {
+        let written = spot.written(self.text, 0);
+        let refuse = |reason, at: usize| ScanError {
+            reason,
+            offset: self.base + at,
+        };
+        let value = if spot.plain {
+            Cow::Borrowed(written.raw)
+        } else {
+            attribute_value(written.raw)
+                .ok_or_else(|| refuse("an attribute value that is not one", written.span.start))?
+        };
+        if written.name.starts_with("xmlns") {
+            let declared = self.namespaces.declare(self.open.len(), written.name, value);
+            declared.map_err(|reason| refuse(reason, written.from))?;
+        }
+        Ok(())
     }
 
     /// A reference or a CDATA section.
@@ -337,12 +264,7 @@ impl<'a> Tokens<'a> {
         if self.open.is_empty() {
             return Err(self.refuse("text outside the root element", span.start));
         }
-        Ok(Piece {
-            value,
-            from: self.base + span.start,
-            raw: self.slice(span),
-            plain: false,
-        })
+        Ok(Piece::decoded(self.text, self.base, span, value))
     }
 
     /// The XML declaration must come first, and must not name an encoding that we do not read.
@@ -385,20 +307,27 @@ impl<'a> Tokens<'a> {
 }
 
 /// Whether two attributes have one name.
-fn twice(attributes: &[Attribute<'_>]) -> bool {
+fn twice(bytes: &[u8], attributes: &[Spot]) -> bool {
     // Few are compared with each other; a hostile number of them is sorted first.
     if attributes.len() <= 16 {
-        let mut rest = attributes.iter();
-        return rest
-            .by_ref()
-            .enumerate()
-            .any(|(at, one)| attributes.iter().skip(at + 1).any(|other| one.name == other.name));
+        return attributes.iter().enumerate().any(|(at, one)| {
+            let name = one.name(bytes);
+            attributes
+                .iter()
+                .skip(at + 1)
+                .any(|other| other.name(bytes) == name)
+        });
     }
-    let mut names: Vec<&str> = attributes.iter().map(|attribute| attribute.name).collect();
+    let mut names: Vec<&[u8]> = attributes.iter().map(|spot| spot.name(bytes)).collect();
     names.sort_unstable();
     names
         .windows(2)
         .any(|pair| matches!(pair, [one, other] if one == other))
+}
+
+/// A text with each `\r\n` and `\r` read as `\n`.
+pub(super) fn line_ends(text: &str) -> Cow<'_, str> {
+    Cow::Owned(BytesText::from_escaped(text).xml10_content().into_owned())
 }
 
 /// The value of an attribute, decoded and normalised, unless it is not allowed.

@@ -93,9 +93,7 @@ pub(super) fn look(xml: &[u8], form: Form, names: &Names) -> Result<Findings, Sc
             continue;
         };
         match names.other(&volume, form) {
-            Ok(other) => findings
-                .edits
-                .replace(source.span, &escaped(&other.link().to_string_lossy())),
+            Ok(other) => findings.edits.replace(source.span, &escaped(&other.path())),
             Err(why) => findings.left(format!(
                 "{}: volume \"{volume}\" {why}",
                 source.label().escape_debug()

@@ -46,10 +46,7 @@ pub(super) fn look_for_maps(xml: &[u8], maps: &[Map], names: &Names) -> Result<F
             (Old::Volume(_), _) => false,
         });
         if let Some(map) = map {
-            let link = map.new.link();
-            findings
-                .edits
-                .replace(source.span, &escaped(&link.to_string_lossy()));
+            findings.edits.replace(source.span, &escaped(&map.new.path()));
         }
     }
     Ok(findings)
@@ -72,8 +69,7 @@ pub(super) fn look_for_replaces(outline: &Outline<'_>, replaces: &[Replace]) -> 
 }
 
 fn replace(findings: &mut Findings, disk: Element<'_, '_>, volume: &VolumeRef) {
-    let path = volume.link();
-    let path = path.to_string_lossy();
+    let path = volume.path();
     let has_chain = disk
         .child("backingStore")
         .is_some_and(|store| store.children().next().is_some());

@@ -3,7 +3,7 @@
 
 //! `spvirt rewrite`, `undo` and `xml` on real domains.
 
-use spvirt_rig::{Domain, Guest, Suite};
+use spvirt_rig::{Guest, Output, Suite};
 
 use crate::acts::on;
 use crate::stage::Stage;
@@ -24,10 +24,6 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
             "the disks of a running domain change as far as libvirt can",
             updated,
         )
-        .shared(
-            "all domains are shown, then defined, with one request",
-            all_domains,
-        )
         .shared("a disk and metadata from templates", templates)
         .shared(
             "the definition changed meanwhile, or libvirt refuses it",
@@ -37,6 +33,13 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
 }
 
 impl Stage {
+    /// Runs `spvirt`.
+    #[track_caller]
+    pub fn spvirt_rewrites(&self, arguments: &[&str]) -> Output {
+        let whole: Vec<&str> = ["spvirt"].iter().chain(arguments).copied().collect();
+        self.host.exec(&whole)
+    }
+
     /// The definition of a domain, with passwords.
     #[track_caller]
     pub fn definition(&self, domain: &str) -> String {
@@ -70,7 +73,7 @@ fn backups(stage: &Stage, domain: &str) -> Vec<String> {
 }
 
 /// Takes a domain and what was kept of it away.
-fn forget(stage: &Stage, domain: &str) {
+pub fn forget(stage: &Stage, domain: &str) {
     let folder = format!("/var/lib/spvirt/backup/{}", stage.uuid(domain));
     let _ = stage.host.virsh(&["undefine", domain]).ok();
     let _ = stage
@@ -89,7 +92,7 @@ fn rewritten_and_undone(stage: &mut Stage) {
     stage.forget();
 
     let shown = stage
-        .spvirt(&["rewrite", "--to", "by-id", "--print-diff", "rw"])
+        .spvirt_rewrites(&["rewrite", "--to", "by-id", "--print-diff", "rw"])
         .ok()
         .stdout;
     assert!(
@@ -103,7 +106,7 @@ fn rewritten_and_undone(stage: &mut Stage) {
     assert!(!shown.contains("geheim"), "{shown}");
     assert_eq!(stage.definition("rw"), before, "only shown");
     let printed = stage
-        .spvirt(&["rewrite", "--to", "by-id", "--print-xml", "rw"])
+        .spvirt_rewrites(&["rewrite", "--to", "by-id", "--print-xml", "rw"])
         .ok()
         .stdout;
     assert!(
@@ -112,7 +115,10 @@ fn rewritten_and_undone(stage: &mut Stage) {
     );
 
     stage.forget();
-    let said = stage.spvirt(&["rewrite", "--to", "by-id", "rw"]).ok().stdout;
+    let said = stage
+        .spvirt_rewrites(&["rewrite", "--to", "by-id", "rw"])
+        .ok()
+        .stdout;
     assert_eq!(said, "Domain 'rw' defined successfully.\n");
     assert_eq!(stage.calls(), ["VolumesList"], "one request for all volumes");
     let after = stage.definition("rw");
@@ -124,29 +130,32 @@ fn rewritten_and_undone(stage: &mut Stage) {
     assert_eq!(backups(stage, "rw"), ["d 700", "f 600"]);
 
     stage.forget();
-    let again = stage.spvirt(&["rewrite", "--to", "by-id", "rw"]).ok().stdout;
+    let again = stage
+        .spvirt_rewrites(&["rewrite", "--to", "by-id", "rw"])
+        .ok()
+        .stdout;
     assert_eq!(again, "No XML change is needed.\n");
     assert_eq!(stage.calls(), [""; 0], "nothing to ask");
     assert_eq!(stage.start("rw").len(), 2);
     stage.only_attached(&["rw-data rw", "rw-root rw"]);
     stage.destroy("rw");
 
-    let listed = stage.spvirt(&["undo", "--list", "rw"]).ok().stdout;
+    let listed = stage.spvirt_rewrites(&["undo", "--list", "rw"]).ok().stdout;
     assert_eq!(listed.lines().count(), 1, "{listed}");
-    let undone = stage.spvirt(&["undo", "rw"]).ok().stdout;
+    let undone = stage.spvirt_rewrites(&["undo", "rw"]).ok().stdout;
     assert!(
         undone.contains("+      <source dev='/dev/storpool/rw-root'/>"),
         "{undone}"
     );
     assert!(!undone.contains("geheim"), "{undone}");
     assert_eq!(stage.definition("rw"), before);
-    let _ = stage.spvirt(&["undo", "rw"]).ok();
+    let _ = stage.spvirt_rewrites(&["undo", "rw"]).ok();
     assert_eq!(stage.definition("rw"), after, "an undo of an undo");
 
     let uuid = stage.uuid("rw");
     let _ = stage.host.virsh(&["undefine", "rw"]).ok();
-    let _ = stage.spvirt(&["undo", "rw"]).failed();
-    let _ = stage.spvirt(&["undo", &uuid]).ok();
+    let _ = stage.spvirt_rewrites(&["undo", "rw"]).failed();
+    let _ = stage.spvirt_rewrites(&["undo", &uuid]).ok();
     assert_eq!(
         stage.definition("rw"),
         before,
@@ -160,7 +169,7 @@ fn running(stage: &mut Stage) {
     stage.domain("live", Guest::Idle);
     stage.start("live");
     stage.survives("live", || {
-        let said = stage.spvirt(&["rewrite", "--to", "by-id", "--tune=detect-zeroes,iothread", "live"]).ok().stdout;
+        let said = stage.spvirt_rewrites(&["rewrite", "--to", "by-id", "--tune=detect-zeroes,iothread", "live"]).ok().stdout;
         assert_eq!(
             said,
             "Domain 'live' defined successfully.\nChanges will take effect after the domain is fully powered off.\n"
@@ -191,14 +200,14 @@ fn guest_would_see(stage: &mut Stage) {
         &["--tune=virtio-scsi"],
     ] {
         let arguments = [&["rewrite"], recipe, &["seen"]].concat();
-        let refused = stage.spvirt(&arguments).failed().stderr;
+        let refused = stage.spvirt_rewrites(&arguments).failed().stderr;
         assert!(refused.contains("changes what the guest sees"), "{refused}");
         assert!(refused.contains("shut the domain down"), "{refused}");
     }
     assert_eq!(stage.definition("seen"), before);
     stage.destroy("seen");
     let _ = stage
-        .spvirt(&["rewrite", "--serial", "global-id", "--tune=queues", "seen"])
+        .spvirt_rewrites(&["rewrite", "--serial", "global-id", "--tune=queues", "seen"])
         .ok();
     let after = stage.definition("seen");
     let id = stage.cluster.global_id("seen");
@@ -219,7 +228,7 @@ fn updated(stage: &mut Stage) {
     stage.cluster.attach("upd-cd2", stage.host.client(), "ro");
     stage.survives("upd", || {
         let said = stage
-            .spvirt(&["rewrite", "--replace", "hdc=upd-cd2", "--update", "upd"])
+            .spvirt_rewrites(&["rewrite", "--replace", "hdc=upd-cd2", "--update", "upd"])
             .ok()
             .stdout;
         assert!(said.contains("Domain 'upd' changed while it runs."), "{said}");
@@ -231,7 +240,9 @@ fn updated(stage: &mut Stage) {
     );
     assert!(stage.definition("upd").contains(&by_name("upd-cd2")));
     // A hard disk's cache mode is fixed while it runs: the definition changes, and the rest is said.
-    let failed = stage.spvirt(&["rewrite", "--tune", "--update", "upd"]).failed();
+    let failed = stage
+        .spvirt_rewrites(&["rewrite", "--tune", "--update", "upd"])
+        .failed();
     assert!(
         failed.stdout.contains("Domain 'upd' defined successfully."),
         "{failed}"
@@ -246,73 +257,6 @@ fn updated(stage: &mut Stage) {
     stage.destroy("upd");
     stage.cluster.detach("upd-cd2", stage.host.client());
     forget(stage, "upd");
-    stage.nothing_is_left();
-}
-
-fn all_domains(stage: &mut Stage) {
-    let names = ["all-1", "all-2", "all-3"];
-    stage.volumes(&names);
-    for name in names {
-        stage.host.define(&on(name, &[name]));
-    }
-    stage.host.define(&on("all-4", &["no-such-volume"]));
-    stage.host.define(&Domain::new("all-5"));
-    stage.forget();
-    let before = stage.definition("all-1");
-    let shown = stage.spvirt(&["rewrite", "--to", "by-id", "--all"]).failed();
-    assert!(
-        shown
-            .stdout
-            .contains("5 domains: 3 would change, 2 need no change\n"),
-        "{shown}"
-    );
-    assert!(
-        shown
-            .stdout
-            .ends_with("Nothing was changed: say --define to do it.\n"),
-        "{shown}"
-    );
-    assert!(
-        shown
-            .stderr
-            .contains("all-4: vda: volume \"no-such-volume\" is not known to StorPool"),
-        "{shown}"
-    );
-    // What is no volume may be a snapshot.
-    assert_eq!(stage.calls(), ["VolumesList", "Snapshot"]);
-    assert_eq!(stage.definition("all-1"), before);
-    let json = stage
-        .spvirt(&["rewrite", "--to", "by-id", "--all", "--define", "--json"])
-        .failed();
-    let lines: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
-    let results: Vec<_> = lines
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|line| line["result"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        results,
-        ["defined", "defined", "defined", "unchanged", "unchanged"]
-    );
-    assert_eq!(lines[3]["left"], true);
-    for name in names {
-        assert!(stage.definition(name).contains(&stage.by_id(name)));
-    }
-    let missing = stage.spvirt(&["rewrite", "--tune", "all-1", "nobody"]).failed();
-    assert!(
-        missing
-            .stderr
-            .contains("libvirt knows no domain with the name or UUID \"nobody\""),
-        "{missing}"
-    );
-    assert!(
-        stage.definition("all-1").contains("discard='unmap'"),
-        "the others are done"
-    );
-    for name in names.iter().chain(&["all-4", "all-5"]) {
-        forget(stage, name);
-    }
     stage.nothing_is_left();
 }
 
@@ -336,7 +280,7 @@ fn templates(stage: &mut Stage) {
         site,
         "<disk type='block'>\n <source dev='@SOURCE@'/>\n <target dev='@TARGET@'/>\n</disk>\n",
     );
-    let own = stage.spvirt(&["xml", "disk", "x"]).ok().stdout;
+    let own = stage.spvirt_rewrites(&["xml", "disk", "x"]).ok().stdout;
     assert_eq!(
         own,
         "<disk type='block'>\n <source dev='/dev/storpool/x'/>\n <target dev='vda'/>\n</disk>\n"
@@ -344,7 +288,7 @@ fn templates(stage: &mut Stage) {
     stage
         .host
         .write(site, "<disk>\n<source dev='@SOURCE@'>\n</disk>\n");
-    let wrong = stage.spvirt(&["xml", "disk", "x"]).failed().stderr;
+    let wrong = stage.spvirt_rewrites(&["xml", "disk", "x"]).failed().stderr;
     assert_eq!(
         wrong,
         "error: /etc/spvirt/templates/disk.xml: line 3, column 1: an end tag that does not match\n"
@@ -360,7 +304,7 @@ fn in_the_way(stage: &mut Stage) {
     // libvirt refuses a serial number on a disk that says `lun`, say: here, a target that is there twice.
     stage.volumes(&["way-2"]);
     let refused = stage
-        .spvirt(&["rewrite", "--replace", "vdz=way-2", "way"])
+        .spvirt_rewrites(&["rewrite", "--replace", "vdz=way-2", "way"])
         .failed();
     assert!(
         refused
@@ -371,17 +315,19 @@ fn in_the_way(stage: &mut Stage) {
     assert_eq!(stage.definition("way"), before);
     // Without StorPool nothing that needs it is done, and what does not need it is.
     stage.host.api_reachable(false);
-    let failed = stage.spvirt(&["rewrite", "--to", "by-id", "way"]).failed();
+    let failed = stage
+        .spvirt_rewrites(&["rewrite", "--to", "by-id", "way"])
+        .failed();
     assert!(failed.stderr.contains("the StorPool API at"), "{failed}");
     assert_eq!(stage.definition("way"), before);
-    let _ = stage.spvirt(&["rewrite", "--tune", "way"]).ok();
+    let _ = stage.spvirt_rewrites(&["rewrite", "--tune", "way"]).ok();
     stage.host.api_reachable(true);
     assert!(stage.definition("way").contains("discard='unmap'"));
     // Where the state cannot be written there is no backup, and so no change.
     forget(stage, "way");
     stage.host.define(&on("way", &["way"]));
     stage.host.write("/var/lib/spvirt/backup", "a file");
-    let failed = stage.spvirt(&["rewrite", "--tune", "way"]).failed();
+    let failed = stage.spvirt_rewrites(&["rewrite", "--tune", "way"]).failed();
     assert!(failed.stderr.contains("/var/lib/spvirt/backup"), "{failed}");
     assert!(!stage.definition("way").contains("discard='unmap'"));
     forget(stage, "way");

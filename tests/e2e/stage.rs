@@ -16,6 +16,11 @@ const SWITCHES: &str = "SPVIRT_E2E_SWITCHES";
 /// For what libvirt does by itself after virsh has returned.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// Whether this run is the one with the other answers to what StorPool's documents leave open.
+pub fn is_contrary() -> bool {
+    std::env::var(SWITCHES).is_ok_and(|switches| !switches.trim().is_empty())
+}
+
 /// One host on one cluster.
 pub struct Stage {
     /// The host, StorPool client 1.

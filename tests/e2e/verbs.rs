@@ -98,7 +98,7 @@ fn explain_foresees(stage: &mut Stage) {
     stage.cluster.volume("many-a", 1, Guest::Idle);
     stage.volumes(&["many-b", "many-c"]);
     let snapshot = stage.cluster.snapshot("many-c", "many-snap");
-    let domain = Domain::new("many")
+    let domain = Domain::new("many-f")
         .disk("/dev/storpool/many-a")
         .disk(&format!(
             "/dev/storpool-byid/{}",
@@ -106,16 +106,16 @@ fn explain_foresees(stage: &mut Stage) {
         ))
         .disk_with("/dev/storpool/many-snap", "<readonly/>");
     stage.host.define(&domain);
-    let report = foreseen(stage, "many", "starts");
+    let report = foreseen(stage, "many-f", "starts");
     assert_eq!(planned(&report).len(), 1);
     assert_eq!(report["volumes"][2]["snapshot"], true, "{report}");
     assert_eq!(report["volumes"][2]["global_id"], snapshot.as_str());
-    ends(stage, "many");
+    ends(stage, "many-f");
     // One is attached by hand, read-only: that is raised, and lowered again.
     stage.cluster.attach("many-a", 1, "ro");
-    let report = foreseen(stage, "many", "starts");
+    let report = foreseen(stage, "many-f", "starts");
     assert_eq!(report["volumes"][0]["attached"], "ro");
-    let _ = stage.host.virsh(&["destroy", "many"]).ok();
+    let _ = stage.host.virsh(&["destroy", "many-f"]).ok();
     stage.only_attached(&["many-a ro"]);
     stage.cluster.detach("many-a", 1);
 }

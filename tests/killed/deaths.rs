@@ -9,6 +9,7 @@ use spvirt_rig::{Moment, Syscall, Trace};
 
 use crate::report::{Death, Report};
 use crate::stage::{Operation, Stage};
+use crate::world::World;
 
 /// Attempts to kill at a call that not every run gets to.
 const ATTEMPTS: usize = 5;
@@ -53,37 +54,19 @@ pub fn all_deaths(mut stage: Stage, next: Next) -> Report {
         stage: &mut stage,
         next,
     };
-    let (mut prepares, mut releases) = (true, true);
-    for number in 1.. {
-        let moment = Moment::Call(number);
-        let (mut prepare, mut release) = (prepares.then_some(&moment), releases.then_some(&moment));
-        for _ in 0..ATTEMPTS {
-            let (prepare_died, release_died) = lives.one(prepare, release);
-            prepare = prepare.filter(|_| !prepare_died);
-            release = release.filter(|_| !release_died);
-            if prepare.or(release).is_none() {
-                break;
-            }
-        }
+    for operation in [Operation::Prepare, Operation::Release] {
+        let mut number = 1;
         // Some runs have a few calls less than others: only several that end by themselves tell the last number.
-        (prepares, releases) = (prepares && prepare.is_none(), releases && release.is_none());
-        if !prepares && !releases {
-            break;
+        while (0..ATTEMPTS).any(|_| lives.one(operation, &Moment::Call(number))) {
+            number += 1;
         }
-    }
-    for call in lives.missed(Operation::Prepare) {
-        let died = (0..ATTEMPTS).any(|_| lives.one(Some(&Moment::Entry(call.clone())), None).0);
-        assert!(
-            died,
-            "{next:?}: prepare has {call:?} in some runs, and never died there"
-        );
-    }
-    for call in lives.missed(Operation::Release) {
-        let died = (0..ATTEMPTS).any(|_| lives.one(None, Some(&Moment::Entry(call.clone()))).1);
-        assert!(
-            died,
-            "{next:?}: release has {call:?} in some runs, and never died there"
-        );
+        for call in lives.missed(operation) {
+            let died = (0..ATTEMPTS).any(|_| lives.one(operation, &Moment::Entry(call.clone())));
+            assert!(
+                died,
+                "{next:?}: {operation:?} has {call:?} in some runs, and never died there"
+            );
+        }
     }
     lives.report
 }
@@ -97,33 +80,19 @@ struct Lives<'a> {
 }
 
 impl Lives<'_> {
-    /// One life of the domain, in which hook calls die then; whether each did, or ended by itself before.
-    fn one(&mut self, prepare: Option<&Moment>, release: Option<&Moment>) -> (bool, bool) {
-        if self.next == Next::Boot {
+    /// Calls the hook, kills it then, and does what comes next; false if it ended by itself before. The domain is
+    /// stopped before and after a death of `prepare`.
+    fn one(&mut self, operation: Operation, moment: &Moment) -> bool {
+        let running = operation == Operation::Release;
+        if self.next == Next::Boot && !running {
             self.stage.is_fresh();
         }
-        let prepare_died = prepare.is_some_and(|moment| self.dies(Operation::Prepare, moment));
-        if prepare.is_some() && !prepare_died {
-            self.stage.is_running();
-        } else {
+        if running && !self.stage.has_started {
             self.stage.starts();
         }
-        let Some(moment) = release else {
-            self.stage.stops();
-            return (prepare_died, false);
-        };
-        let release_died = self.dies(Operation::Release, moment);
-        if !release_died {
-            self.stage.is_stopped();
-        }
-        (prepare_died, release_died)
-    }
-
-    /// Calls the hook, kills it, and does what comes next; false if it ended by itself before.
-    fn dies(&mut self, operation: Operation, moment: &Moment) -> bool {
-        let trace = self.stage.kill(operation, moment.clone());
+        let (trace, untouched) = self.stage.kill(operation, moment.clone());
+        let count = trace.calls.len();
         if let Moment::Call(number) = *moment {
-            let count = trace.calls.len();
             assert!(
                 if trace.killed {
                     count == number
@@ -135,13 +104,34 @@ impl Lives<'_> {
         }
         let seen = self.seen.entry(operation).or_default();
         seen.extend(trace.calls.iter().cloned());
-        if trace.killed {
-            self.comes_next(operation, &trace);
+        if !trace.killed {
+            if running {
+                self.stage.is_stopped();
+            } else {
+                self.stage.is_running();
+                self.stage.stops();
+            }
+            return false;
         }
-        trace.killed
+        let left = untouched.then_some(None);
+        let left = left.unwrap_or_else(|| self.comes_next(operation, &trace));
+        self.report.deaths.push(Death {
+            operation,
+            number: count,
+            place: trace.calls.last().expect("a system call").clone(),
+            about: trace.about.clone(),
+            untouched,
+            left,
+        });
+        if !untouched && !running {
+            self.stage.starts();
+            self.stage.stops();
+        }
+        true
     }
 
-    fn comes_next(&mut self, operation: Operation, trace: &Trace) {
+    /// Returns what the death had left, where somebody looked first.
+    fn comes_next(&mut self, operation: Operation, trace: &Trace) -> Option<World> {
         let place = trace.calls.last().expect("a system call").clone();
         let mut left = None;
         match (self.next, operation) {
@@ -164,13 +154,7 @@ impl Lives<'_> {
             "{operation:?} died at {} {} ({}), then {:?}",
             place.name, place.nth, trace.about, self.next
         ));
-        self.report.deaths.push(Death {
-            operation,
-            number: trace.calls.len(),
-            place,
-            about: trace.about.clone(),
-            left,
-        });
+        left
     }
 
     /// Telling calls that were seen, and at which no run has died.

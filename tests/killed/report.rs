@@ -21,7 +21,9 @@ pub struct Death {
     pub place: Syscall,
     /// What that was about.
     pub about: String,
-    /// What it left, where somebody looked.
+    /// It left everything byte for byte as it was: what comes next meets the same world as if nothing had been called.
+    pub untouched: bool,
+    /// What it left else, where somebody looked.
     pub left: Option<World>,
 }
 
@@ -59,8 +61,9 @@ impl Report {
                 .of(operation)
                 .map(|death| death.place.name.as_str())
                 .collect();
+            let untouched = self.of(operation).filter(|death| death.untouched).count();
             println!(
-                "    {operation:?}, then {:?}: {} runs died, at each of {last} system calls ({} different ones)",
+                "    {operation:?}, then {:?}: {} runs died, at each of {last} system calls ({} different ones); {untouched} left all as it was",
                 self.next,
                 self.of(operation).count(),
                 names.len()

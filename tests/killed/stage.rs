@@ -34,6 +34,10 @@ pub struct Stage {
     running: World,
     /// Process of the neighbour's QEMU.
     neighbour: Option<i32>,
+    /// The domain is running.
+    pub has_started: bool,
+    /// A hook has died that may have asked something of StorPool.
+    asked: bool,
 }
 
 /// What is called, and killed.
@@ -87,6 +91,8 @@ impl Stage {
             running: World::of(&host, cluster),
             host,
             neighbour,
+            has_started: false,
+            asked: false,
         };
         assert_eq!(stage.run(&stage.prepare.clone()).code, 0);
         stage.running = stage.world();
@@ -109,13 +115,16 @@ impl Stage {
         self.caller.run(call)
     }
 
-    /// Calls the hook and kills it then; true if it got there, else it has done all its work.
+    /// Calls the hook and kills it then, if it gets there. True: it left everything byte for byte as it was, and nothing
+    /// is on its way.
     #[track_caller]
-    pub fn kill(&mut self, operation: Operation, moment: Moment) -> Trace {
-        let call = match operation {
-            Operation::Prepare => self.prepare.clone(),
-            Operation::Release => self.release.clone(),
+    pub fn kill(&mut self, operation: Operation, moment: Moment) -> (Trace, bool) {
+        let (call, world) = match operation {
+            Operation::Prepare => (self.prepare.clone(), &self.before),
+            Operation::Release => (self.release.clone(), &self.running),
         };
+        let world = world.clone();
+        let files = self.host.claims();
         let ended = self.run(&call.killed_at(moment));
         let trace = ended.trace.clone().expect("a trace");
         assert_eq!(
@@ -123,11 +132,23 @@ impl Stage {
             if trace.killed { 128 + 9 } else { 0 },
             "{operation:?}: {ended:?}"
         );
-        trace
+        self.asked = true;
+        // Who dies with a request on its way has left at least a claim; what comes next then races with it.
+        let untouched = trace.killed && self.host.claims() == files && {
+            self.settled();
+            self.world() == world
+        };
+        if !untouched {
+            self.has_started = false;
+        }
+        (trace, untouched)
     }
 
     /// Waits until nobody works any more on what a dead hook has asked of StorPool.
-    pub fn settled(&self) {
+    pub fn settled(&mut self) {
+        if !std::mem::take(&mut self.asked) {
+            return;
+        }
         let table = format!("/proc/{}/net/tcp", self.host.init());
         self.host.wait_for("its requests are done", SOON, || {
             let sockets = fs::read_to_string(&table).expect("the sockets of the host");
@@ -145,9 +166,10 @@ impl Stage {
 
     /// All the domain needs is there.
     #[track_caller]
-    pub fn is_running(&self) {
+    pub fn is_running(&mut self) {
         self.settled();
         assert_eq!(self.world(), self.running, "after a start");
+        self.has_started = true;
     }
 
     /// A stop.
@@ -161,6 +183,7 @@ impl Stage {
     #[track_caller]
     pub fn is_stopped(&mut self) {
         self.settled();
+        self.has_started = false;
         let claims = self.world().claims;
         if claims != self.before.claims {
             assert!(claims.contains(&"web releasing".to_owned()), "{claims:?}");

@@ -100,12 +100,11 @@ fn release<W: World>(world: &W, domain: usize) -> Result<(), Left> {
     if world.claim(&uuid)?.is_none() {
         return Ok(());
     }
-    let began = world.now();
     let _domain = world.lock(&Lock::Domain(uuid.clone()))?;
     if world.orphaned() {
         return Ok(());
     }
-    ticket::drop(world, &uuid, began);
+    ticket::drop(world, &uuid);
     match world.claim(&uuid)? {
         Some(Entry::Claim(claim)) => release::let_go(world, release::found(claim)),
         _ => Ok(()),

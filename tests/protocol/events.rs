@@ -9,7 +9,7 @@ use spvirt::volume::{Access, VolumeRef};
 
 use crate::cluster::gid;
 use crate::host::{Host, Life, Open};
-use crate::migrate::{Migration, Phase};
+use crate::migrate::Phase;
 use crate::state::State;
 use crate::story::{Disk, Event, What, uuid};
 use crate::task::{Kind, Task};
@@ -106,11 +106,13 @@ impl State {
                 .map(|(number, open)| (number, Open { frozen, ..open }));
             self.domain(host, domain).stuck.extend(open);
         }
-        let source = |it: &Migration| it.source == host && it.phase != Phase::Arrived;
-        if self.migrations[domain].as_ref().is_some_and(source) {
-            self.migration_ends(domain);
-        } else {
-            self.migrations[domain] = None;
+        let ending = self.migrations[domain]
+            .as_ref()
+            .map(|it| (it.source == host, it.dest == host, it.phase));
+        match ending {
+            Some((true, _, phase)) if phase != Phase::Arrived => self.migration_ends(domain),
+            Some((true, ..) | (_, true, _)) => self.migrations[domain] = None,
+            _ => {}
         }
         self.qemu_ends(host, domain);
         Some(())

@@ -154,12 +154,17 @@ impl State {
             }
         }
         self.sync_devices();
-        // Finding F2: whether the server confirms a detach for a client that is down is not known. Here the device
-        // is gone then.
-        for host in &mut self.hosts {
-            let attached = |number: &u32| self.cluster.rights(host.client, *number).is_some();
+        // Findings F2 and F6: the links of a host whose client is down are not the truth. Whether the server answers
+        // for such a client at all is not known; here what it has becomes what is attached.
+        for host in self.hosts.iter_mut().filter(|host| host.client == me) {
             host.devices
-                .retain(|number, _| host.client != me || attached(number));
+                .retain(|number, access| match self.cluster.rights(me, *number) {
+                    Some(rights) => {
+                        *access = rights;
+                        true
+                    }
+                    None => false,
+                });
         }
         answer
     }

@@ -65,6 +65,9 @@ impl State {
     }
 
     fn migrate(&mut self, event: Event) -> Option<()> {
+        // Finding F8, open: what a domain that runs has by a name may be another volume by that name at the
+        // destination, when it was renamed.
+        (!self.happened.contains_key(&What::Rename)).then_some(())?;
         let movable = |(host, domain): &(usize, usize)| {
             // Open in the model as in life ("g8"): a guest that lost its volumes and is then sent to another host.
             self.migrations[*domain].is_none() && self.hosts[*host].domains[*domain].lost.is_empty()
@@ -285,9 +288,12 @@ impl State {
     fn resume(&mut self, who: u8) -> Option<()> {
         let (host, domain) = *pick(&self.with_life(Life::Paused), who)?;
         let elsewhere = self.hosts.iter().any(|it| {
-            let life = it.domains[domain].life;
-            it.name != self.hosts[host].name
-                && !matches!(life, Life::Off | Life::Releasing | Life::Gone | Life::Paused)
+            let there = &it.domains[domain];
+            let rests = matches!(
+                there.life,
+                Life::Off | Life::Releasing | Life::Gone | Life::Paused
+            );
+            it.name != self.hosts[host].name && !rests || !there.stuck.is_empty()
         });
         let usable = self.hosts[host].daemon.is_some() && self.hosts[host].domains[domain].lost.is_empty();
         (!elsewhere && usable && self.migrations[domain].is_none()).then_some(())?;

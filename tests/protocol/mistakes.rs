@@ -132,6 +132,9 @@ impl World for Mistaken {
     fn now(&self) -> u64 {
         self.call.now()
     }
+    fn began(&self) -> u64 {
+        self.call.began()
+    }
     fn daemon(&self) -> Option<Process> {
         self.call.daemon()
     }

@@ -182,6 +182,11 @@ impl World for Call {
         let state = self.engine.state();
         state.clock - state.hosts[self.host].booted
     }
+    fn began(&self) -> u64 {
+        let state = self.engine.state();
+        let booted = state.hosts[self.host].booted;
+        state.tasks[self.id].began.saturating_sub(booted)
+    }
     fn daemon(&self) -> Option<Process> {
         self.daemon
     }

@@ -3,10 +3,10 @@
 
 //! Domains and their XML, one question after the other on one connection.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -79,6 +79,8 @@ pub struct Session {
     uri: String,
     /// Who asks, on a thread of its own: one that gets no answer is left behind.
     asker: RefCell<Option<Asker>>,
+    /// How long libvirt has been waited for, and for how many answers.
+    waited: Cell<(Duration, u32)>,
 }
 
 impl Session {
@@ -89,6 +91,7 @@ impl Session {
         Self {
             uri: uri.to_owned(),
             asker: RefCell::new(None),
+            waited: Cell::default(),
         }
     }
 
@@ -197,11 +200,14 @@ impl Session {
             Some(running) => running,
             None => start(self.uri.clone())?,
         };
+        let began = Instant::now();
         let sent = sender.send(question);
         let said = match sent {
             Ok(()) => answered.recv_timeout(patience),
             Err(_) => Err(RecvTimeoutError::Disconnected),
         };
+        let (waited, answers) = self.waited.get();
+        self.waited.set((waited + began.elapsed(), answers + 1));
         match said {
             Ok(said) => {
                 *asker = Some((sender, thread));
@@ -215,6 +221,8 @@ impl Session {
 impl Drop for Session {
     /// Ends the connection as libvirt likes it. One that gave no answer ends with the process.
     fn drop(&mut self) {
+        let (waited, answers) = self.waited.get();
+        log::debug!("libvirt: {answers} answers in {} ms", waited.as_millis());
         if let Some((sender, thread)) = self.asker.take() {
             drop(sender);
             let _ = thread.join();
