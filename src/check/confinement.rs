@@ -81,7 +81,7 @@ fn selinux(facts: &Confinement) -> Finding {
         return finding;
     }
     let trouble = format!(
-        "virtqemud may not let it talk to StorPool: install spvirt-selinux, then restorecon -v {PROGRAM}"
+        "virtqemud may not let it talk to StorPool: semodule --install /usr/share/selinux/packages/spvirt.pp, then restorecon -v {PROGRAM}"
     );
     if enforcing {
         finding.fail(trouble)
