@@ -61,18 +61,44 @@ impl Lab {
 
     /// A shell for the person who is there, with a word for each host; ends when the person ends it.
     pub fn shell(&self) -> std::io::Result<ExitStatus> {
+        Command::new("env")
+            .args(self.environment())
+            .args([
+                "bash",
+                "-c",
+                "exec bash --rcfile <(printf %s \"$0\") -i",
+                &self.words(),
+            ])
+            .status()
+    }
+
+    /// Whether the words of that shell lead to the hosts, and to the folder with the files.
+    pub fn has_its_words(&self) -> Result<(), String> {
+        let script = self.words() + "hosta hostname; hostb hostname; hosta ls\n";
+        let output = Command::new("bash")
+            .args(["-c", &script])
+            .output()
+            .map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.stderr.is_empty() && said == "hosta\nhostb\nweb1.xml\n" {
+            Ok(())
+        } else {
+            Err(said + &String::from_utf8_lossy(&output.stderr))
+        }
+    }
+
+    /// What the shell is told: a function for each host, which runs a command there, or a shell.
+    fn words(&self) -> String {
         let mut rc = String::from("PS1='lab# '\ncd /\n");
         for host in &self.hosts {
             let (name, init) = (host.name(), host.init());
             rc = format!(
                 "{rc}{name}() {{ if [ $# -eq 0 ]; then set -- bash --norc --noprofile -i; fi; PS1='{name}# ' \\\n    \
-                 nsenter --target={init} --mount --uts --net --ipc --pid --root --wd={FOLDER} -- \"$@\"; }}\n"
+                 nsenter --target={init} --mount --uts --net --ipc --pid --root --wd=/ -- \\\n    \
+                 sh -c 'cd {FOLDER} && exec \"$@\"' sh \"$@\"; }}\n"
             );
         }
-        Command::new("env")
-            .args(self.environment())
-            .args(["bash", "-c", "exec bash --rcfile <(printf %s \"$0\") -i", &rc])
-            .status()
+        rc
     }
 
     /// Where the programs are, and where the cluster is.

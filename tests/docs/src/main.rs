@@ -97,6 +97,8 @@ fn run_all(documents: &[PathBuf]) -> bool {
 /// Runs the commands of one document. The error begins with the line.
 fn run(steps: &[Step]) -> Result<(), String> {
     let lab = Lab::new();
+    lab.has_its_words()
+        .map_err(|said| format!(" the shell says {said:?}"))?;
     for step in steps {
         let Step {
             line,
