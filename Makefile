@@ -51,6 +51,12 @@ demo: setup ## Watch a domain start and stop on a simulated StorPool cluster (un
 	@timeout 30m cargo build --quiet --locked --workspace
 	@timeout --kill-after=20s 3m $(DEMO) </dev/null
 
+.PHONY: shell
+shell: setup ## Play: a shell with two hosts on a simulated StorPool cluster (docs/simulator.md)
+	@echo "Building (a few minutes the first time) ..."
+	@timeout 30m cargo build --quiet --locked --workspace
+	@$(AS_ROOT) $(TARGET)/debug/spvirt-docs --shell
+
 .PHONY: test
 test: setup ## Set up and run everything: what CI runs
 	@$(STAGE) "everything" 42m $(MAKE) --keep-going stages
@@ -58,7 +64,7 @@ test: setup ## Set up and run everything: what CI runs
 # All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
 # at most three times: checked, built for the tests (which later stages find ready), and checked without the helper's.
 .PHONY: stages
-stages: check unit conformance conformance-config rig killed races e2e e2e-contrary migration migration-contrary demo-runs deny
+stages: check unit conformance conformance-config rig killed races e2e e2e-contrary migration migration-contrary demo-runs documents deny
 
 .PHONY: check
 check: format lints hook-alone documentation ## Format, lints, documentation, and the hook where no libvirt-dev is
@@ -124,6 +130,14 @@ migration-contrary: ## Every kind of migration with the other answers
 .PHONY: demo-runs
 demo-runs: build
 	@$(STAGE) "the demo" 3m $(DEMO)
+
+.PHONY: documents
+documents: build ## Run the commands that the documents show, and compare what they print
+	@$(STAGE) "the commands of the documents" 10m $(AS_ROOT) $(TARGET)/debug/spvirt-docs
+
+.PHONY: generated
+generated: ## Write the manual pages and completions again, from what the code says
+	@SPVIRT_REGENERATE=1 cargo test --quiet --locked --package spvirt --bin spvirt generated
 
 # What CI does for a minute or two, for hours.
 .PHONY: soak

@@ -53,7 +53,18 @@ pub type Line = fn(&Event, &Input) -> Result<Vec<u8>, Refusal>;
 
 /// Runs a call. Whatever happens inside, a panic included, only `prepare` of a domain that speaks of StorPool
 /// can end with anything but exit code 0: a failing `reconnect` would kill the running guest.
+///
+/// `--version` alone is a question of a person's (or of `spvirt check`): libvirt gives three arguments and more.
 pub fn run(args: impl IntoIterator<Item = OsString>, stdin: impl Read, line: Line) -> Outcome {
+    let args: Vec<_> = args.into_iter().collect();
+    if let [_, word] = args.as_slice()
+        && word == "--version"
+    {
+        return Outcome {
+            output: concat!("spvirt-hook ", env!("CARGO_PKG_VERSION"), "\n").into(),
+            ..Outcome::default()
+        };
+    }
     let event = Event::from_args(args);
     if event.task == Task::Nothing {
         return Outcome::default();

@@ -8,6 +8,8 @@
 pub mod acquire;
 pub mod adopt;
 pub mod api;
+#[cfg(feature = "ctl")]
+pub mod check;
 pub mod claim;
 pub mod config;
 pub mod deadline;
@@ -23,8 +25,11 @@ pub mod foresee;
 pub mod health;
 pub mod hook;
 pub mod host;
+#[cfg(feature = "ctl")]
+pub mod inspect;
 pub mod journal;
 pub mod neighbours;
+pub mod operand;
 pub mod persist;
 pub mod plan;
 pub mod policy;

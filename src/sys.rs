@@ -3,6 +3,7 @@
 
 //! What the kernel tells about this host and its processes. The only user of `nix`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -122,9 +123,51 @@ pub fn opener_of(device: &str) -> Option<String> {
                 .any(|fd| device_of(&fd.path()).is_ok_and(|d| d.as_deref() == Some(device)))
         })
     };
-    let pid = pids().find(has_it)?;
+    pids().find(has_it).map(called)
+}
+
+/// For each of these block devices (`major:minor`) a process that has it open, if there is one. One look at all
+/// processes, whatever the number of devices.
+#[must_use]
+pub fn openers_of(devices: &BTreeSet<String>) -> BTreeMap<String, String> {
+    let mut openers = BTreeMap::new();
+    if devices.is_empty() {
+        return openers;
+    }
+    for pid in pids() {
+        let fds = fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let open = fds.filter_map(|fd| device_of(&fd.path()).ok()?);
+        for device in open.filter(|device| devices.contains(device)) {
+            openers.entry(device).or_insert_with(|| called(pid));
+        }
+    }
+    openers
+}
+
+/// A process for people.
+fn called(pid: i32) -> String {
     let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Some(format!("process {pid}, {}", command.trim_end()))
+    format!("process {pid}, {}", command.trim_end())
+}
+
+/// Sets the rights of a file or folder. Neither follows a link nor waits for the other end of a pipe.
+pub fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+/// Sends SIGHUP to exactly this process.
+pub fn hang_up(it: Process) -> io::Result<()> {
+    if !is_alive(it) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let pid = nix::unistd::Pid::from_raw(it.pid);
+    Ok(nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP)?)
 }
 
 fn pids() -> impl Iterator<Item = i32> {
@@ -238,6 +281,21 @@ mod tests {
         fs::rename(folder.path().join("new"), &path).unwrap();
         assert_ne!(stamp(&path).unwrap(), first);
         assert_ne!(random_id().unwrap(), random_id().unwrap());
+    }
+
+    #[test]
+    fn rights_are_taken_from_the_file_itself() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "").unwrap();
+        symlink(&file, &link).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        restrict(&file, 0o640).unwrap();
+        assert!(restrict(&link, 0o600).is_err());
+        assert_eq!(mode(&file), 0o640, "not through the link");
+        restrict(folder.path(), 0o700).unwrap();
+        assert_eq!(mode(folder.path()), 0o700);
     }
 
     #[test]

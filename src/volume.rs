@@ -8,7 +8,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -140,27 +139,6 @@ impl VolumeRef {
             Self::Name(name) => [BY_NAME_DIR, "/", name.as_str()],
             Self::Id(id) => [BY_ID_DIR, "/", id.as_str()],
         }
-    }
-}
-
-impl FromStr for VolumeRef {
-    type Err = String;
-
-    /// Reads a volume as a person names it: `NAME`, `~GLOBALID`, or a path below the StorPool folders.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let volume = if text.starts_with('/') {
-            match path_meaning(text) {
-                PathMeaning::Volume(volume) => Some(volume),
-                PathMeaning::NotAVolume | PathMeaning::Foreign => None,
-            }
-        } else if let Some(id) = text.strip_prefix('~') {
-            GlobalId::parse(id).map(Self::Id)
-        } else {
-            VolumeName::parse(text).map(Self::Name)
-        };
-        volume.ok_or_else(|| {
-            format!("{text:?} is no volume: say NAME, ~GLOBALID, /dev/storpool/NAME or /dev/storpool-byid/GLOBALID")
-        })
     }
 }
 
@@ -357,25 +335,6 @@ mod tests {
                 path_meaning(link.to_str().unwrap()),
                 PathMeaning::Volume(reference)
             );
-        }
-    }
-
-    #[test]
-    fn people_name_volumes_in_three_ways() {
-        for (text, api) in [
-            ("web1", Some("web1")),
-            ("d.n.a1z", Some("d.n.a1z")),
-            ("~d.n.a1z", Some("~d.n.a1z")),
-            ("/dev/storpool//web1", Some("web1")),
-            ("/dev/storpool-byid/d.n.a1z", Some("~d.n.a1z")),
-            ("~web1", None),
-            ("list", None),
-            ("/dev/sda", None),
-            ("/dev/storpool/list", None),
-            ("", None),
-        ] {
-            let read = text.parse::<VolumeRef>();
-            assert_eq!(read.as_ref().map(VolumeRef::api).ok().as_deref(), api, "{text}");
         }
     }
 

@@ -124,6 +124,18 @@ fn odd_arguments_pass() {
 }
 
 #[test]
+fn the_version_is_told_to_who_asks_for_nothing_else() {
+    let said = run(&["--version"], b"");
+    let expected = format!("spvirt-hook {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        (said.status.code(), said.stdout.as_slice()),
+        (Some(0), expected.as_bytes())
+    );
+    // A domain may have that name.
+    passes(&["--version", "prepare", "begin", "-"], b"<domain/>");
+}
+
+#[test]
 fn a_name_of_any_bytes_is_one_line() {
     for name in [
         &b"we\xffb"[..],

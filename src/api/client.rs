@@ -85,6 +85,13 @@ impl<'a> Api<'a> {
         })
     }
 
+    /// `VolumesList`: all volumes of the cluster.
+    pub fn volumes(&self, until: Instant) -> Result<Vec<Description>, ApiError> {
+        self.call("VolumesList", until, |transport, call| {
+            transport.ask(call, call, None, until, |reply| wire::read_volumes(reply))
+        })
+    }
+
     /// `Volume/…` or `Snapshot/…`: what it is; `None` when StorPool has none of that name.
     pub fn describe(&self, object: &Object, until: Instant) -> Result<Option<Description>, ApiError> {
         let call = if object.snapshot { "Snapshot" } else { "Volume" };

@@ -112,16 +112,30 @@ pub fn read_attachments_of(
     read(body, ListingSeed { objects, also, me })
 }
 
+/// What a list says about a volume or snapshot.
+#[derive(Deserialize)]
+struct Summary {
+    name: String,
+    #[serde(rename = "globalId")]
+    global_id: Option<GlobalId>,
+}
+
+impl From<Summary> for Description {
+    fn from(Summary { name, global_id }: Summary) -> Self {
+        Self { name, global_id }
+    }
+}
+
 /// Reads `Volume/…` or `Snapshot/…`: a list of exactly one.
 pub fn read_description(body: impl Read) -> serde_json::Result<Reply<Description>> {
-    #[derive(Deserialize)]
-    struct Summary {
-        name: String,
-        #[serde(rename = "globalId")]
-        global_id: Option<GlobalId>,
-    }
     let reply = read(body, PhantomData::<[Summary; 1]>)?;
-    Ok(reply.map(|[Summary { name, global_id }]| Description { name, global_id }))
+    Ok(reply.map(|[summary]| summary.into()))
+}
+
+/// Reads `VolumesList`.
+pub fn read_volumes(body: impl Read) -> serde_json::Result<Reply<Vec<Description>>> {
+    let reply = read(body, PhantomData::<Vec<Summary>>)?;
+    Ok(reply.map(|list| list.into_iter().map(Description::from).collect()))
 }
 
 /// Reads `VolumesList` or `SnapshotsList`, keeping what was asked for.

@@ -34,7 +34,7 @@ impl Files {
     }
 
     /// The files that count, in reading order.
-    pub(super) fn list(&self) -> Result<Vec<PathBuf>, ConfigError> {
+    pub fn list(&self) -> Result<Vec<PathBuf>, ConfigError> {
         let unreadable = |e| ConfigError::Unreadable(self.dir.clone(), e);
         let mut extra = Vec::new();
         match fs::read_dir(&self.dir) {

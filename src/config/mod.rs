@@ -25,7 +25,8 @@ pub use files::{FILE_MAX, Files};
 pub use keys::{Domains, Filter, KEYS, Key, Recipe, Settings, Takeover, Ticket, example};
 pub use values::{Value, Values};
 
-use crate::volume::ClientId;
+use crate::operand::{CINDER_PREFIX, Operand};
+use crate::volume::{ClientId, VolumeRef};
 use error::OneLine;
 
 /// The keys that an environment variable of the same name overrides in StorPool's own tools, even when it
@@ -121,6 +122,28 @@ pub fn read_values(files: &Files, host: &str, overrides: &[(&str, String)]) -> R
         }
     }
     Ok(values)
+}
+
+/// The volume that an operand of a command line names, on the host whose `uname -n` is `host`.
+///
+/// Only Cinder's depend on the files, and are called `os--volume-UUID` where there are none: their names begin as
+/// `SP_OPENSTACK_VOLUME_PREFIX` says, read as os-brick reads it, because os-brick looks for them so.
+pub fn volume_of(operand: &Operand, files: &Files, host: &str) -> Result<VolumeRef, ConfigError> {
+    const KEY: &str = "SP_OPENSTACK_VOLUME_PREFIX";
+    let values = match operand {
+        Operand::Volume(volume) => return Ok(volume.clone()),
+        Operand::Cinder(_) => match read_values(files, host, &[]) {
+            Err(ConfigError::Missing(_)) => None,
+            values => Some(values?),
+        },
+    };
+    let value = values.as_ref().and_then(|values| values.get_section_first(KEY));
+    let prefix = value.map_or(CINDER_PREFIX, |value| &value.text);
+    operand.volume(prefix).ok_or_else(|| ConfigError::BadValue {
+        at: value.map_or(Origin::Environment, |value| value.origin.clone()),
+        key: KEY,
+        allowed: "letters, digits and _.:-, without quotes: the names of volumes start with it",
+    })
 }
 
 impl Config {

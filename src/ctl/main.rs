@@ -6,7 +6,9 @@
 mod adopt;
 mod backup;
 mod boot;
+mod check;
 mod cli;
+mod complete;
 mod consent;
 mod explain;
 mod fence;
@@ -14,7 +16,9 @@ mod libvirt;
 mod list;
 mod migrate;
 mod reconcile;
+mod repair;
 mod rewrite;
+mod run;
 mod shown;
 mod subject;
 mod takeover;
@@ -33,9 +37,11 @@ use spvirt::config::{self, Config, ConfigError, Files};
 use spvirt::deadline::Deadline;
 use spvirt::fence::NotFenced;
 use spvirt::host::Host;
+use spvirt::operand::{Operand, OperandError};
 use spvirt::persist::PathError;
 use spvirt::refusal::Refusal;
 use spvirt::sys;
+use spvirt::volume::VolumeRef;
 
 use crate::libvirt::Libvirt;
 
@@ -83,6 +89,10 @@ impl Verdict {
 }
 
 fn main() -> ExitCode {
+    // Ends here if a shell asks.
+    clap_complete::CompleteEnv::with_factory(complete::command)
+        .var(complete::VARIABLE)
+        .complete();
     let cli = cli::Cli::parse();
     env_logger::Builder::new()
         .filter_level(if cli.debug {
@@ -102,6 +112,7 @@ fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let libvirt = Libvirt::new(&cli.connect);
     let result = match &cli.verb {
+        cli::Verb::Check(args) => check::run(&mut out, &libvirt, args),
         cli::Verb::List(args) => list::run(&mut out, args),
         cli::Verb::Explain(args) => explain::run(&mut out, &libvirt, args),
         cli::Verb::Reconcile(args) => reconcile::run(&mut out, &libvirt, args),
@@ -131,11 +142,7 @@ fn main() -> ExitCode {
 
 /// StorPool's configuration, with the environment overrides that StorPool's own tools take.
 fn configuration() -> Result<Config, Failure> {
-    let overrides: Vec<_> = config::OVERRIDABLE
-        .into_iter()
-        .filter_map(|key| Some((key, std::env::var(key).ok()?)))
-        .collect();
-    let config = config::read(&Files::system(), &sys::host_name(), &overrides)?;
+    let config = config::read(&Files::system(), &sys::host_name(), &overrides())?;
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
@@ -147,3 +154,19 @@ fn host(config: &Config) -> Result<Host<'_>, Failure> {
     let deadline = Deadline::new(Instant::now(), config.spvirt.deadline);
     Ok(Host::new(config, None, deadline)?)
 }
+
+/// The volume that a word of the command line names.
+fn volume(text: &str) -> Result<VolumeRef, String> {
+    let operand: Operand = text.parse().map_err(|why: OperandError| why.to_string())?;
+    config::volume_of(&operand, &Files::system(), &sys::host_name()).map_err(|error| error.to_string())
+}
+
+/// What the environment sets, as for StorPool's own tools.
+fn overrides() -> Vec<(&'static str, String)> {
+    let set = |key| Some((key, std::env::var(key).ok()?));
+    config::OVERRIDABLE.into_iter().filter_map(set).collect()
+}
+
+#[cfg(test)]
+#[path = "../../tests/generated/mod.rs"]
+mod generated;

@@ -22,14 +22,10 @@ const TEMPLATE_MAX: u64 = 1 << 20;
 
 /// Which element.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    spvirt xml disk web1-data --target vdb > vdb.xml\n  \
-    virsh attach-device web1 vdb.xml --config\n  \
-    spvirt xml cdrom debian-12.iso > cd.xml\n  \
-    spvirt xml pool | virsh pool-define /dev/stdin\n  \
-    virsh metadata web1 urn:spvirt:domain:1 --key spvirt \\\n    \
-    --set \"$(spvirt xml metadata --takeover never)\" --config\n\n\
-    A file of the same name in /etc/spvirt/templates, KIND.xml, takes the place\nof a template.")]
+#[command(
+    after_help = "Example:\n  spvirt xml disk web1-data --target vdb > vdb.xml\n\n\
+    A file of the same name in /etc/spvirt/templates, KIND.xml, takes the place\nof a template."
+)]
 pub struct Xml {
     #[command(subcommand)]
     kind: Kind,
@@ -38,8 +34,13 @@ pub struct Xml {
 #[derive(Debug, Subcommand)]
 enum Kind {
     /// A disk on a volume
+    #[command(
+        after_help = "Example:\n  spvirt xml disk web1-data --target vdb > vdb.xml\n  \
+        virsh attach-device web1 vdb.xml --config"
+    )]
     Disk {
-        /// NAME, ~GLOBALID or a path below the StorPool folders
+        /// NAME, ~GLOBALID, a path below the StorPool folders or cinder:UUID
+        #[arg(value_parser = crate::volume)]
         volume: VolumeRef,
         /// The guest's name of the disk
         #[arg(long, default_value = "vda")]
@@ -58,8 +59,10 @@ enum Kind {
         shareable: bool,
     },
     /// A CD-ROM drive, with a volume in it or empty
+    #[command(after_help = "Example:\n  spvirt xml cdrom debian-12.iso > cd.xml")]
     Cdrom {
-        /// NAME, ~GLOBALID or a path below the StorPool folders
+        /// NAME, ~GLOBALID, a path below the StorPool folders or cinder:UUID
+        #[arg(value_parser = crate::volume)]
         volume: Option<VolumeRef>,
         /// The guest's name of the drive
         #[arg(long, default_value = "sda")]
@@ -69,6 +72,7 @@ enum Kind {
         bus: String,
     },
     /// A storage pool that shows the volumes attached to this host
+    #[command(after_help = "Example:\n  spvirt xml pool | virsh pool-define /dev/stdin")]
     Pool {
         /// Its name
         #[arg(default_value = "storpool")]
@@ -78,6 +82,10 @@ enum Kind {
         by_id: bool,
     },
     /// What spvirt is told about one domain
+    #[command(
+        after_help = "Example:\n  virsh metadata web1 urn:spvirt:domain:1 --key spvirt \\\n    \
+        --set \"$(spvirt xml metadata --takeover never)\" --config"
+    )]
     Metadata {
         /// never, safe or always, instead of `SPVIRT_TAKEOVER`
         #[arg(long, value_parser = takeover)]

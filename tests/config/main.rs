@@ -23,6 +23,7 @@ use std::time::Duration;
 use spvirt::config::{
     self, Config, ConfigError, Domains, Files, Filter, KEYS, Recipe, Settings, Takeover, Ticket,
 };
+use spvirt::operand::Operand;
 use spvirt::volume::ClientId;
 use tempfile::TempDir;
 
@@ -266,6 +267,29 @@ fn the_example_says_what_holds_without_it() {
         .collect();
     assert_eq!(on.matches("\nSPVIRT_").count(), KEYS.len());
     assert_eq!(Etc::with(&on).read().unwrap().spvirt, Settings::default());
+}
+
+#[test]
+fn cinders_volumes_are_named_as_os_brick_names_them() {
+    let operand: Operand = "cinder:0a0b0c0d-1111-2222-3333-444455556666".parse().unwrap();
+    let name = |etc: &Etc| config::volume_of(&operand, &etc.files(), "h").map(|volume| volume.api());
+    let named = |prefix| format!("{prefix}--volume-0a0b0c0d-1111-2222-3333-444455556666");
+    assert_eq!(name(&Etc::new()).unwrap(), named("os"), "without any file");
+    assert_eq!(name(&Etc::with("A=b\n")).unwrap(), named("os"));
+    let etc = Etc::with("SP_OPENSTACK_VOLUME_PREFIX=all\n[h]\nSP_OPENSTACK_VOLUME_PREFIX=pike\n")
+        .file("storpool.conf.d/a.conf", b"SP_OPENSTACK_VOLUME_PREFIX=later\n");
+    assert_eq!(
+        name(&etc).unwrap(),
+        named("pike"),
+        "the host's section wins in os-brick"
+    );
+    let error = name(&Etc::with("SP_OPENSTACK_VOLUME_PREFIX=\"os\"\n"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("storpool.conf:3: SP_OPENSTACK_VOLUME_PREFIX must be letters"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -11,6 +11,8 @@
 )]
 
 mod acts;
+mod check;
+mod completion;
 mod conflicts;
 mod crash;
 mod errors;
@@ -23,6 +25,7 @@ mod races;
 mod reconnect;
 mod rewriting;
 mod rewriting_many;
+mod secrets;
 mod settings;
 mod sharing;
 mod sources;
@@ -61,6 +64,9 @@ fn main() -> ExitCode {
     if stage::is_contrary() {
         return suite.run();
     }
+    let suite = check::cases(suite);
+    let suite = completion::cases(suite);
+    let suite = secrets::cases(suite);
     let suite = verbs::cases(suite);
     let suite = verbs_force::cases(suite);
     let suite = verbs_reconcile::cases(suite);

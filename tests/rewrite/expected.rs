@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use spvirt::api::Description;
 use spvirt::domain::scan;
 use spvirt::recipe::{self, Facts, Form, Map, Names, Old, Recipe, Tune};
-use spvirt::volume::GlobalId;
+use spvirt::volume::{GlobalId, VolumeName, VolumeRef};
 
 use crate::tree::{self, Child, Document, Tree};
 
@@ -106,8 +106,8 @@ pub fn by_id() -> (Recipe, impl Fn(&mut Document)) {
 
 pub fn mapped() -> (Recipe, impl Fn(&mut Document)) {
     let map = |number: usize| Map {
-        old: Old::Volume(format!("~d.n.{number}").parse().unwrap()),
-        new: format!("w{number}").parse().unwrap(),
+        old: Old::Volume(VolumeRef::Id(GlobalId::parse(&format!("d.n.{number}")).unwrap())),
+        new: VolumeRef::Name(VolumeName::parse(&format!("w{number}")).unwrap()),
     };
     let intended =
         |document: &mut Document| everywhere(document, &|number| format!("/dev/storpool/w{number}"));

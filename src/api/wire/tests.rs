@@ -75,6 +75,16 @@ fn a_list_keeps_what_was_asked_for() {
         ]
     );
     assert_eq!(listing.mine, 3);
+    let all = read_attachments_of(&body[..], &[], client(5), client(5))
+        .unwrap()
+        .unwrap();
+    let names: Vec<_> = all.attachments.iter().map(|a| a.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["root", "~d.n.3", "other"],
+        "whatever they are, and only its own"
+    );
+    assert_eq!(all.mine, 3);
 }
 
 #[test]

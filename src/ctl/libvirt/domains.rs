@@ -11,6 +11,7 @@ use virt::enumutil::Enum;
 use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
+use spvirt::check::domains::Definition;
 use spvirt::health::{Guest, Life};
 use spvirt::volume::DomainUuid;
 
@@ -83,6 +84,24 @@ impl Libvirt {
     /// Every domain that has a QEMU, with the XML of what runs.
     pub fn running(&self) -> Result<Vec<Found>, String> {
         self.ask(|connection| list(connection, sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE, Xml::Running))
+    }
+
+    /// Every domain, with the XML that its next start would use. Without passwords: libvirt gives those only to who
+    /// asks for them.
+    pub fn definitions(&self) -> Result<Vec<Definition>, String> {
+        let all = self.ask(|connection| list(connection, 0, Xml::Definition))?;
+        let definition = |Found { name, xml, .. }| Definition { name, xml };
+        Ok(all.into_iter().map(definition).collect())
+    }
+
+    /// The names of all domains.
+    pub fn names(&self) -> Result<Vec<String>, String> {
+        self.ask(|connection| connection.list_all_domains(0)?.iter().map(Domain::name).collect())
+    }
+
+    /// The version of the libvirt behind the connection: 9001002 is 9.1.2.
+    pub fn version(&self) -> Result<u32, String> {
+        self.ask(Connect::lib_version)
     }
 
     /// The domains that libvirt starts at boot, and that are off.

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
+use crate::volume;
 use spvirt::recipe::{Form, Map, Old, Queues, Recipe, Replace, Tune};
-use spvirt::volume::VolumeRef;
 
 /// What is to be rewritten, how, and what becomes of it.
 #[derive(Debug, Args)]
@@ -44,7 +44,7 @@ pub struct Rewrite {
     pub pool: Vec<(String, String)>,
     /// Put a volume in the place of another, or of any path
     ///
-    /// OLD and NEW are NAME, ~GLOBALID or a path below the StorPool folders; OLD may be any other path.
+    /// OLD and NEW are NAME, ~GLOBALID, a path below the StorPool folders or cinder:UUID; OLD may be any other path.
     #[arg(long, value_name = "OLD=NEW", value_parser = map, help_heading = RECIPES)]
     map: Vec<Map>,
     /// Put a disk on a volume, whatever it was on
@@ -282,21 +282,20 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 fn map(text: &str) -> Result<Map, String> {
     let (old, new) = pair(text)?;
-    let volume = old.parse::<VolumeRef>();
     Ok(Map {
-        old: match volume {
+        old: match volume(&old) {
             Ok(volume) => Old::Volume(volume),
             Err(_) if old.starts_with('/') => Old::Path(old),
             Err(why) => return Err(why),
         },
-        new: new.parse()?,
+        new: volume(&new)?,
     })
 }
 
 fn replace(text: &str) -> Result<Replace, String> {
-    let (target, volume) = pair(text)?;
+    let (target, named) = pair(text)?;
     Ok(Replace {
         target,
-        volume: volume.parse()?,
+        volume: volume(&named)?,
     })
 }
