@@ -44,10 +44,18 @@ fn the_changelog_agrees_with_the_version() {
     let own = version(env!("CARGO_PKG_VERSION"));
     match released.first() {
         Some(section) => {
-            let (newest, date) = section.lines().next().unwrap().split_once("] - ").expect("[V] - DATE");
+            let (newest, date) = section
+                .lines()
+                .next()
+                .unwrap()
+                .split_once("] - ")
+                .expect("[V] - DATE");
             assert_eq!(date.len(), "2026-11-24".len(), "date of {newest}");
             if pending {
-                assert!(own > version(newest), "{own:?} is released, but something is unreleased");
+                assert!(
+                    own > version(newest),
+                    "{own:?} is released, but something is unreleased"
+                );
             } else {
                 assert_eq!(own, version(newest), "Cargo.toml and the newest section");
             }

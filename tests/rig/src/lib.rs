@@ -50,6 +50,7 @@ mod prerequisites;
 pub mod process;
 mod simulator;
 mod suite;
+mod system;
 pub mod wait;
 
 pub use cluster::{Binaries, Cluster, binary};
@@ -62,3 +63,4 @@ pub use leftovers::{assert_no_leftovers, left_of, leftovers};
 pub use nix::sys::signal::Signal;
 pub use simulator::{Attachment, Request, Simulator};
 pub use suite::Suite;
+pub use system::System;
