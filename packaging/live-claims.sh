@@ -5,8 +5,9 @@ live_claims() {
         [ -e "$claim" ] || continue
         uuid=${claim##*/}
         uuid=${uuid%.json}
-        # The UUID comes through a pipe: an argument would make grep find itself.
-        printf '%s\n' "$uuid" | grep -lszxF -f - /proc/[0-9]*/cmdline >/dev/null || continue
+        # The UUID comes through a pipe: an argument would make grep find itself. And -q, because a process that ends
+        # meanwhile is an error, which -q alone does not prefer to a match.
+        printf '%s\n' "$uuid" | grep -qszxF -f - /proc/[0-9]*/cmdline || continue
         domain=$(sed -n 's/^ *"domain": *"\(.*\)",\{0,1\}$/\1/p' "$claim")
         printf '%s\n' "${domain:-$uuid}"
     done

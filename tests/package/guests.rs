@@ -87,14 +87,14 @@ fn start_and_stop(stage: &mut Stage) {
         &stage.a,
         "journalctl --sync; journalctl --quiet -t spvirt-hook SPVIRT_DOMAIN=plain",
     );
-    assert!(log.contains("prepare: done"), "{log}");
+    assert!(log.contains("prepare begin: done"), "{log}");
     stage.stop(&stage.a, "plain");
     // Debian 13's libvirt names the reason of the stop where older ones have a dash; neither may matter.
     let log = shell(
         &stage.a,
         "journalctl --sync; journalctl --quiet -t spvirt-hook SPVIRT_DOMAIN=plain",
     );
-    assert!(log.contains("release: done"), "{log}");
+    assert!(log.contains("release end: done"), "{log}");
 }
 
 fn outlives(stage: &mut Stage) {

@@ -60,7 +60,7 @@ impl Stage {
     #[track_caller]
     pub fn installed(&self) {
         for host in [&self.a, &self.b] {
-            if status(host) != "install ok installed" || version(host) != "0.1.0~test1" {
+            if status(host) != "installed" || version(host) != "0.1.0~test1" {
                 let _ = Self::install(host, "older");
             }
         }
@@ -131,9 +131,9 @@ pub fn dpkg(host: &Host, arguments: &[&str]) -> Output {
     host.exec(&argv)
 }
 
-/// dpkg's word on the package.
+/// What dpkg says the package is: `installed`, `config-files`; nothing when dpkg does not know it.
 pub fn status(host: &Host) -> String {
-    query(host, "${Status}")
+    query(host, "${db:Status-Status}")
 }
 
 /// The version that is installed.

@@ -23,7 +23,6 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde::{Deserialize, Serialize};
 
-use crate::process;
 use crate::system::{self, Cgroup, System};
 
 /// What process 1 is told.
@@ -111,13 +110,17 @@ fn parent_of_systemd(plan: &str, known: &Plan) -> ExitCode {
     unshare(CloneFlags::CLONE_NEWCGROUP).expect("a cgroup namespace");
     let mut init = start(plan, Stdio::null());
     cgroup.leave();
-    let pid = i32::try_from(init.id()).expect("a pid");
-    std::thread::spawn(move || {
-        // Nobody ever writes: this returns when the test is gone.
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        process::signal(pid, Signal::SIGKILL);
-    });
-    let _ = init.wait();
+    let stdin = std::io::stdin();
+    // No thread could wait for one of the two: there is none after a step into another pid namespace.
+    while let Ok(None) = init.try_wait() {
+        let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut fds, 100_u16);
+        // Nobody ever writes: readable means that the test is gone.
+        if fds[0].any().unwrap_or(true) {
+            let _ = init.kill();
+            let _ = init.wait();
+        }
+    }
     cgroup.remove();
     ExitCode::SUCCESS
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
 use crate::init::{self, Plan};
@@ -49,6 +50,9 @@ impl System {
 
 /// Builds the host's view on `system` and makes it this process's root.
 pub(crate) fn build(plan: &Plan, system: &System) {
+    // Else the parent, which is in the same mount namespace, would get the new root too.
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace of its own");
+    init::bind_flags(Path::new("/"), MsFlags::MS_PRIVATE | MsFlags::MS_REC);
     let disk = plan.folder.join("root");
     let root = disk.join("merged");
     fs::create_dir_all(&root).expect("a folder for the host's root");
