@@ -6,60 +6,66 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::api::{ApiError, Clients, Listing, Object, Reassign};
+use crate::api::{ApiError, Listing, Object, Reassign};
 use crate::claim::lock::Lock;
-use crate::claim::{Claim, Entry, Identity, Phase};
+use crate::claim::{Claim, Entry, Held, Identity, Phase};
 use crate::config::Takeover;
+use crate::down;
 use crate::execute::carry_out;
 use crate::explain;
 use crate::journal;
+use crate::neighbours;
 use crate::plan::{self, Arrival, Device, History, Step};
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
 use crate::release::{self, Left};
-use crate::ticket;
-use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
-use crate::world::{Stage, World};
+use crate::ticket::{self, Subject};
+use crate::volume::{Access, DomainUuid, GlobalId, VolumeRef};
+use crate::world::{Link, Stage, World};
 
 /// Between two looks at the devices; they are normally there when the attach returns.
 const DEVICE_PAUSE: Duration = Duration::from_millis(10);
 /// Looks at the devices before the list is asked whether the volumes are still ours.
 const DEVICE_LOOKS: u32 = 500;
-/// Between two readings of who is down: a restarting `storpool_block` is not a dead host.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// Which domain starts, and by which rules.
 #[derive(Debug)]
 pub struct Start<'a> {
     /// The domain.
-    pub uuid: &'a DomainUuid,
-    /// Its name.
-    pub domain: &'a str,
+    pub subject: Subject<'a>,
     /// What to do about other holders, if it does not migrate in.
     pub policy: Takeover,
-    /// The number of a migration that its XML carries.
-    pub nonce: Option<&'a str>,
 }
 
 /// Attaches `wants` for the domain. On `Ok` they are attached here, nobody else writes to them, their devices
 /// are there and the claim says so. On `Err` what this call attached is detached again; what could not be is
 /// left in a claim that says *releasing*.
 pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(), Refusal> {
-    let _domain = world.lock(&Lock::Domain(start.uuid.clone()))?;
+    let _domain = world.lock(&Lock::Domain(start.subject.uuid.clone()))?;
     if world.orphaned() {
         return Err(Refusal::Orphaned);
     }
-    let arrival = if ticket::take(world, start.uuid, start.domain, start.nonce) {
+    let arrival = if ticket::take(world, &start.subject) {
         Arrival::Migration
     } else {
         Arrival::Start(start.policy)
     };
-    let unsure = finish_earlier_run(world, start.uuid)?;
+    acquire_as(world, start, arrival, wants)
+}
+
+/// [`acquire`] for who has the domain lock and knows how the domain comes here.
+pub fn acquire_as<W: World>(
+    world: &W,
+    start: &Start,
+    arrival: Arrival,
+    wants: Vec<Want>,
+) -> Result<(), Refusal> {
+    let earlier = finish_earlier_run(world, start.subject.uuid)?;
     let mut wants = identified(world, wants)?;
     if wants.is_empty() {
         return Ok(());
     }
-    let (mut claim, items) = stake(world, start, &wants, unsure)?;
+    let (mut claim, items) = stake(world, start, &wants, earlier)?;
     let Err(refusal) = attach(world, arrival, &mut wants, &mut claim, &items) else {
         for access in [Access::Rw, Access::Ro] {
             let attached = claim.volumes.iter().filter(|held| held.access == access);
@@ -71,20 +77,19 @@ pub fn acquire<W: World>(world: &W, start: &Start, wants: Vec<Want>) -> Result<(
     if let Err(left) = release::let_go(world, claim) {
         log::warn!("not everything could be taken back, the claim stays: {left}");
     }
-    Err(explain::explain(world, &wants, refusal))
+    Err(explain::explain(world, start, &wants, refusal))
 }
 
-/// An old claim of this domain stands (a crash, a lost or unfinished release): finish that release first. True
-/// if an attach of that run may still come.
-fn finish_earlier_run<W: World>(world: &W, uuid: &DomainUuid) -> Result<bool, Refusal> {
+/// An old claim of this domain stands (a crash, a lost or unfinished release): finish that release first. Returns
+/// what it was.
+fn finish_earlier_run<W: World>(world: &W, uuid: &DomainUuid) -> Result<Option<Claim>, Refusal> {
     match world.claim(uuid)? {
-        None => Ok(false),
+        None => Ok(None),
         Some(Entry::Unreadable { why, .. }) => Err(Refusal::unreadable(uuid, why)),
         Some(Entry::Claim(claim)) => {
             let claim = release::found(claim);
-            let unsure = claim.unsure;
-            match release::let_go(world, claim) {
-                Ok(()) => Ok(unsure),
+            match release::let_go(world, claim.clone()) {
+                Ok(()) => Ok(Some(claim)),
                 Err(Left::Api(error)) => Err(error.into()),
                 Err(left) => Err(Refusal::Unfinished(left.to_string())),
             }
@@ -94,7 +99,7 @@ fn finish_earlier_run<W: World>(world: &W, uuid: &DomainUuid) -> Result<bool, Re
 
 /// A device path does not tell a volume from a snapshot: each read-only source is asked for once. The answer
 /// also tells both of its names, so that one volume named twice is one volume from here on.
-fn identified<W: World>(world: &W, wants: Vec<Want>) -> Result<Vec<Want>, Refusal> {
+pub(crate) fn identified<W: World>(world: &W, wants: Vec<Want>) -> Result<Vec<Want>, Refusal> {
     let mut known = Vec::new();
     for mut want in wants {
         if let VolumeRef::Id(id) = &want.used.volume {
@@ -125,23 +130,20 @@ fn stake<W: World>(
     world: &W,
     start: &Start,
     wants: &[Want],
-    unsure: bool,
+    mut earlier: Option<Claim>,
 ) -> Result<(Claim, Vec<Reassign>), Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
-    let others = others(world, start.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
-    let mut volumes = Vec::new();
-    let mut items = Vec::new();
-    for (want, link) in wants.iter().zip(&links) {
-        let held = plan::held(want, link.as_ref(), &others);
-        refuse_if_used_here(world, want, &Identity::of(&held), &others)?;
-        items.push(plan::attach(want, &held, link.as_ref(), &others, world.me()));
-        volumes.push(held);
+    if let Some(claim) = &mut earlier {
+        release::take_lowered(world, claim)?;
     }
+    let unsure = earlier.as_ref().is_some_and(|claim| claim.unsure);
+    let earlier = earlier.map(Entry::Claim);
+    let (volumes, items) = staked(world, start.subject.uuid, wants, &links, earlier)?;
     let claim = Claim {
-        uuid: start.uuid.clone(),
-        domain: start.domain.to_owned(),
+        uuid: start.subject.uuid.clone(),
+        domain: start.subject.domain.to_owned(),
         client: world.me(),
         boot: world.boot().to_owned(),
         made: world.now(),
@@ -154,35 +156,24 @@ fn stake<W: World>(
     Ok((claim, items))
 }
 
-/// The claims of other domains, each volume with its global id if a link on this host tells it.
-fn others<W: World>(world: &W, uuid: &DomainUuid) -> Result<Vec<Entry>, Refusal> {
-    let others = world
-        .claims()?
-        .into_iter()
-        .filter(|entry| entry.uuid() != uuid)
-        .collect();
-    Ok(release::with_ids(world, others))
-}
-
-fn refuse_if_used_here<W: World>(
+/// What a start would write down and ask for first, with these links of its volumes and after this earlier run; or who
+/// of this host uses them.
+pub(crate) fn staked<W: World>(
     world: &W,
-    want: &Want,
-    identity: &Identity,
-    others: &[Entry],
-) -> Result<(), Refusal> {
-    for other in others
-        .iter()
-        .filter(|other| other.names(identity) && !plan::may_share(want, other, identity))
-    {
-        if let Some(proof) = world.proof_of_life(other, identity) {
-            return Err(Refusal::UsedHere {
-                volume: want.used.clone(),
-                domain: other.domain().to_owned(),
-                proof,
-            });
-        }
+    uuid: &DomainUuid,
+    wants: &[Want],
+    links: &[Option<Link>],
+    earlier: Option<Entry>,
+) -> Result<(Vec<Held>, Vec<Reassign>), Refusal> {
+    let others = release::others(world, uuid)?;
+    // What an earlier run has just let go of may still have its link, and an attach of that run may still come: neither
+    // was there before us.
+    let earlier = release::with_ids(world, earlier.into_iter().collect()).pop();
+    let (volumes, items) = plan::stake(wants, links, &others, earlier, world.me());
+    for (want, held) in wants.iter().zip(&volumes) {
+        neighbours::refuse_if_used_here(world, want, &Identity::of(held), &others)?;
     }
-    Ok(())
+    Ok((volumes, items))
 }
 
 /// The attach and everything it takes until it may be called one. `claim` always says what this call may have
@@ -196,7 +187,7 @@ fn attach<W: World>(
 ) -> Result<(), Refusal> {
     // What became of a failed request is for the list to say.
     let failure = ask(world, claim, items).err();
-    let mut listing = look(world, wants, claim)?;
+    let mut listing = look(world, wants, &mut claim.volumes)?;
     if !plan::missing(wants, world.me(), &listing).is_empty() {
         if failure.as_ref().is_none_or(ApiError::may_be_pending) && explain::is_down(world) {
             // StorPool may keep the attach for the day this client is back, and show it only then.
@@ -212,13 +203,17 @@ fn attach<W: World>(
         match plan::next(wants, world.me(), &listing, arrival, &history) {
             Step::Settle(ids) => {
                 settle(world, wants, claim, &ids)?;
+                if neighbours::wait_for_readers(world, wants, claim)? {
+                    listing = look(world, wants, &mut claim.volumes)?;
+                    continue;
+                }
                 match devices(world, wants) {
                     Ok(()) => return Ok(()),
                     Err(refusal) if history.rounds > 0 => return Err(refusal),
                     Err(refusal) => {
                         history.rounds += 1;
                         // The list may know why; if it does not come, the device is what we know.
-                        listing = look(world, wants, claim).map_err(|_| refusal)?;
+                        listing = look(world, wants, &mut claim.volumes).map_err(|_| refusal)?;
                         continue;
                     }
                 }
@@ -235,7 +230,7 @@ fn attach<W: World>(
                 wait(world, pause)?;
             }
             Step::AskWhoIsDown(rivals) => {
-                let down = down_twice(world, &rivals)?;
+                let down = down::twice(world, &rivals)?;
                 let asked_once = down.is_empty();
                 history.down = Some(down);
                 if asked_once {
@@ -246,7 +241,7 @@ fn attach<W: World>(
             Step::TakeOver(requests) => take_over(world, claim, &requests, &mut history)?,
             Step::Refuse(refusal) => return Err(refusal),
         }
-        listing = look(world, wants, claim)?;
+        listing = look(world, wants, &mut claim.volumes)?;
     }
 }
 
@@ -267,27 +262,31 @@ fn wait<W: World>(world: &W, pause: Duration) -> Result<(), Refusal> {
 
 /// Asks who has the volumes, and learns their global ids. A list may call a volume by its id alone, which our own
 /// link tells, or, where there is none yet, one more question.
-fn look<W: World>(world: &W, wants: &mut [Want], claim: &mut Claim) -> Result<Listing, Refusal> {
-    let mut listing = list(world, wants, claim)?;
+pub(crate) fn look<W: World>(
+    world: &W,
+    wants: &mut [Want],
+    volumes: &mut [Held],
+) -> Result<Listing, Refusal> {
+    let mut listing = list(world, wants, volumes)?;
     let mut found = false;
     for want in wants.iter_mut().filter(|want| want.global_id.is_none()) {
         want.global_id = world.describe(&want.object())?.and_then(|it| it.global_id);
         found |= want.global_id.is_some();
     }
     if found {
-        listing = list(world, wants, claim)?;
+        listing = list(world, wants, volumes)?;
     }
     Ok(listing)
 }
 
-fn list<W: World>(world: &W, wants: &mut [Want], claim: &mut Claim) -> Result<Listing, Refusal> {
+fn list<W: World>(world: &W, wants: &mut [Want], volumes: &mut [Held]) -> Result<Listing, Refusal> {
     let mut refs: Vec<_> = wants.iter().map(|want| want.object().volume).collect();
     let links = world.links(&refs);
     let linked: Vec<_> = links.into_iter().map(|link| link?.global_id).collect();
     refs.extend(linked.iter().flatten().cloned().map(VolumeRef::Id));
     let listing = world.attachments(&refs)?;
     let ids = plan::ids(wants, world.me(), &listing);
-    for (((want, held), id), linked) in wants.iter_mut().zip(&mut claim.volumes).zip(ids).zip(linked) {
+    for (((want, held), id), linked) in wants.iter_mut().zip(volumes).zip(ids).zip(linked) {
         let id = id.or(linked);
         want.global_id.clone_from(&id);
         held.global_id = id.or_else(|| held.global_id.take());
@@ -307,9 +306,9 @@ fn settle<W: World>(world: &W, wants: &[Want], claim: &mut Claim, ids: &[GlobalI
         .map(|id| world.lock(&Lock::Volume(id)))
         .collect::<Result<Vec<_>, _>>()?;
     let _claims = world.lock(&Lock::Claims)?;
-    let others = others(world, &claim.uuid)?;
+    let others = release::others(world, &claim.uuid)?;
     for (want, held) in wants.iter().zip(&claim.volumes) {
-        refuse_if_used_here(world, want, &Identity::of(held), &others)?;
+        neighbours::refuse_if_used_here(world, want, &Identity::of(held), &others)?;
     }
     release::take_lowered(world, claim)?;
     claim.phase = Phase::Live;
@@ -326,6 +325,7 @@ fn unattached<W: World>(
 ) -> Result<Vec<Reassign>, Refusal> {
     let _claims = world.lock(&Lock::Claims)?;
     release::take_lowered(world, claim)?;
+    let others = release::others(world, &claim.uuid)?;
     let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
     let links = world.links(&refs);
     let mut items = Vec::new();
@@ -334,9 +334,11 @@ fn unattached<W: World>(
             if link.is_none() {
                 held.before = None;
             }
-            items.push(plan::attach(want, held, link.as_ref(), &[], world.me()));
+            items.push(plan::attach(want, held, link.as_ref(), &others, world.me()));
         }
     }
+    // Who comes meanwhile must wait for what is asked now.
+    claim.phase = Phase::Acquiring;
     world.save(claim)?;
     Ok(items)
 }
@@ -395,23 +397,4 @@ fn take_over<W: World>(
     }
     history.rounds += 1;
     Ok(())
-}
-
-/// The rivals that are down in two readings with a pause between them. A client that `ServicesList` does not
-/// name is not known to be down.
-fn down_twice<W: World>(world: &W, rivals: &BTreeSet<ClientId>) -> Result<BTreeSet<ClientId>, Refusal> {
-    let down = |clients: &Clients| -> BTreeSet<ClientId> {
-        rivals
-            .iter()
-            .copied()
-            .filter(|rival| clients.get(rival) == Some(&false))
-            .collect()
-    };
-    let first = down(&world.clients()?);
-    if first.is_empty() {
-        return Ok(first);
-    }
-    wait(world, GRACE)?;
-    let second = down(&world.clients()?);
-    Ok(first.intersection(&second).copied().collect())
 }

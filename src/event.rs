@@ -28,6 +28,8 @@ pub enum Task {
     Acquire,
     /// `migrate begin`: the domain comes here, running, in a moment; the `prepare` that follows does not say so.
     Announce,
+    /// `restore begin`: the domain starts from a saved image in a moment.
+    Restore,
     /// `release end`: let go of what the claim says.
     Release,
     /// `reconnect begin`, `attach begin`: a domain runs already; make sure a claim says so.
@@ -50,6 +52,7 @@ impl Event {
         let task = match (operation.as_str(), moment.as_str()) {
             ("prepare", "begin") => Task::Acquire,
             ("migrate", "begin") => Task::Announce,
+            ("restore", "begin") => Task::Restore,
             ("release", "end") => Task::Release,
             ("reconnect" | "attach", "begin") => Task::Adopt,
             _ => Task::Nothing,
@@ -91,7 +94,7 @@ mod tests {
             ("stopped", "end", Task::Nothing),
             ("release", "end", Task::Release),
             ("migrate", "begin", Task::Announce),
-            ("restore", "begin", Task::Nothing),
+            ("restore", "begin", Task::Restore),
             ("reconnect", "begin", Task::Adopt),
             ("attach", "begin", Task::Adopt),
             ("prepare", "end", Task::Nothing),

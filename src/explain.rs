@@ -3,19 +3,21 @@
 
 //! Why StorPool said no, in terms of the domain: which volume, which client.
 
-use crate::api::{ApiError, Fault, Object};
+use crate::acquire::Start;
+use crate::api::{ATTACHMENTS_MAX, ApiError, Fault, Object};
 use crate::policy::Want;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, handle};
 use crate::volume::Access;
 use crate::world::World;
-
-/// Attachments the API allows per client.
-const ATTACHMENTS_MAX: usize = 1024;
 
 /// Says more about a refusal than StorPool did: a batch is refused as a whole, and the person at the keyboard
 /// wants to know which volume it is. Asked after the undo, in what is left of the time; an answer that does not
 /// come leaves the refusal as it was.
-pub fn explain<W: World>(world: &W, wants: &[Want], refusal: Refusal) -> Refusal {
+pub fn explain<W: World>(world: &W, start: &Start, wants: &[Want], mut refusal: Refusal) -> Refusal {
+    if let Some(holders) = refusal.holders_mut() {
+        holders.states = world.clients().unwrap_or_default();
+        holders.domain = Some(handle(start.subject.domain, start.subject.uuid));
+    }
     let better = match &refusal {
         Refusal::NoDevice { .. } | Refusal::Api(ApiError::Timeout { .. }) => client_down(world),
         Refusal::Api(ApiError::Refused { fault, .. }) if fault.is_unknown_client() => {
@@ -30,7 +32,8 @@ pub fn explain<W: World>(world: &W, wants: &[Want], refusal: Refusal) -> Refusal
     better.unwrap_or(refusal)
 }
 
-fn missing<W: World>(world: &W, wants: &[Want]) -> Option<Refusal> {
+/// The first of `wants` that StorPool does not know, if it answers at all.
+pub fn missing<W: World>(world: &W, wants: &[Want]) -> Option<Refusal> {
     let exists = |want: &Want, snapshot| {
         world
             .describe(&Object {

@@ -27,9 +27,10 @@ use crate::host::Host;
 use crate::policy::{self, Want};
 use crate::refusal::Refusal;
 use crate::release::{self, Left};
+use crate::ticket::{self, Subject};
 use crate::volume::{DomainUuid, PathMeaning};
 use crate::world::{Stage, World as _};
-use crate::{adopt, device, journal, report, sys, ticket};
+use crate::{adopt, device, journal, report, sys};
 
 pub use input::Input;
 
@@ -69,6 +70,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, stdin: impl Read, line: Lin
         Err(_) => "internal error, please report it with the journal of this moment".to_owned(),
     };
     if !event.may_refuse() {
+        log::error!("{why}");
         return Outcome::default();
     }
     log::error!("refused: {why}");
@@ -93,6 +95,7 @@ pub fn line(event: &Event, input: &Input) -> Result<Vec<u8>, Refusal> {
         (Task::Acquire, Ok((domain, uuid))) => prepare(event, &domain, &uuid, &store, began)?,
         (Task::Acquire, Err(why)) if input.mentions_storpool() => return Err(Refusal::NotUnderstood { why }),
         (Task::Announce, Ok((domain, uuid))) => return Ok(announce(event, input, &domain, &uuid, began)),
+        (Task::Restore, Ok((domain, uuid))) => restore(event, &domain, &uuid, began)?,
         (Task::Release, Ok((_, uuid))) => {
             if store.path(&uuid).exists() {
                 release(event, &uuid, began);
@@ -104,7 +107,7 @@ pub fn line(event: &Event, input: &Input) -> Result<Vec<u8>, Refusal> {
             }
         }
         (Task::Adopt, Ok((domain, uuid))) => reconnect(event, &domain, &uuid, began),
-        (Task::Acquire | Task::Announce | Task::Adopt, Err(_)) | (Task::Nothing, _) => {}
+        (Task::Acquire | Task::Announce | Task::Restore | Task::Adopt, Err(_)) | (Task::Nothing, _) => {}
     }
     Ok(nothing)
 }
@@ -151,10 +154,8 @@ fn prepare(
     watch(event, deadline);
     let host = Host::new(&config, sys::parent(), deadline)?;
     let start = Start {
-        uuid,
-        domain: &domain.name,
+        subject: subject(domain, uuid),
         policy: policy::takeover(domain, &config.spvirt)?,
-        nonce: domain.settings.nonce.as_deref(),
     };
     let result = acquire::acquire(&host, &start, wants);
     summarise(event, &host, began, result.is_ok());
@@ -169,7 +170,7 @@ fn announce(event: &Event, input: &Input, domain: &Domain, uuid: &DomainUuid, be
     }
     journal::open(event, Some(uuid));
     let output = configuration().map_err(Refusal::from).and_then(|config| {
-        if !policy::is_ours(domain, &config.spvirt)? {
+        if !policy::is_ours(domain, &config.spvirt)? || wanted(domain, &config)?.is_empty() {
             return Ok(Vec::new());
         }
         let deadline = Deadline::new(began, config.spvirt.deadline);
@@ -185,13 +186,33 @@ fn announce(event: &Event, input: &Input, domain: &Domain, uuid: &DomainUuid, be
                 (Some(nonce), output)
             }
         };
-        ticket::leave(&host, uuid, &domain.name, nonce)?;
+        let subject = Subject {
+            nonce: nonce.as_deref(),
+            ..subject(domain, uuid)
+        };
+        ticket::leave(&host, &subject)?;
         Ok(output)
     });
     output.unwrap_or_else(|why| {
         log::error!("no ticket for this migration: {why}");
         Vec::new()
     })
+}
+
+/// `restore begin`: the `prepare` that follows is no migration's, although its XML looks like it.
+fn restore(event: &Event, domain: &Domain, uuid: &DomainUuid, began: Instant) -> Result<(), Refusal> {
+    if !names_volumes(domain) && may_be_links(domain).next().is_none() {
+        return Ok(());
+    }
+    journal::open(event, Some(uuid));
+    let config = configuration()?;
+    let host = Host::new(
+        &config,
+        sys::parent(),
+        Deadline::new(began, config.spvirt.deadline),
+    )?;
+    ticket::drop(&host, uuid, host.now());
+    Ok(())
 }
 
 /// `release end`. Nothing here is libvirt's to know: what is left is in the claim, and in the log.
@@ -220,12 +241,12 @@ fn release_with(event: &Event, config: &Config, uuid: &DomainUuid, began: Instan
 }
 
 fn release_locked(host: &Host, uuid: &DomainUuid) -> Result<(), Left> {
+    let began = host.now();
     let _domain = host.lock(&Lock::Domain(uuid.clone()))?;
     if host.orphaned() {
         return Ok(());
     }
-    // Of a migration to this host that never came: what starts next is something else.
-    ticket::drop(host, uuid);
+    ticket::drop(host, uuid, began);
     match host.claim(uuid)? {
         Some(Entry::Claim(claim)) => release::let_go(host, release::found(claim)),
         Some(Entry::Unreadable { why, .. }) => {
@@ -266,6 +287,17 @@ fn names_volumes(domain: &Domain) -> bool {
     sources.any(|source| matches!(source.meaning(), PathMeaning::Volume(_)))
 }
 
+/// The domain as a ticket knows it.
+#[must_use]
+pub fn subject<'a>(domain: &'a Domain, uuid: &'a DomainUuid) -> Subject<'a> {
+    Subject {
+        uuid,
+        domain: &domain.name,
+        resource: domain.resource,
+        nonce: domain.settings.nonce.as_deref(),
+    }
+}
+
 fn configuration() -> Result<Config, ConfigError> {
     let config = config::read(&Files::system(), &sys::host_name(), &[])?;
     for warning in &config.warnings {
@@ -274,7 +306,8 @@ fn configuration() -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-fn wanted(domain: &Domain, config: &Config) -> Result<Vec<Want>, Refusal> {
+/// The volumes that a domain names, through the links that `SPVIRT_FOLLOW` covers too.
+pub fn wanted(domain: &Domain, config: &Config) -> Result<Vec<Want>, Refusal> {
     let folders = &config.spvirt.follow;
     let followed = if folders.is_empty() {
         BTreeMap::new()

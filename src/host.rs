@@ -61,6 +61,12 @@ impl<'a> Host<'a> {
         self.api.requests()
     }
 
+    /// As [`World::attachments`], and everything that `client` has: one request for both.
+    pub fn attachments_of(&self, volumes: &[VolumeRef], client: ClientId) -> Result<Listing, ApiError> {
+        self.api
+            .attachments_of(volumes, client, self.me(), self.until.get())
+    }
+
     /// Takes a lock if nobody holds it.
     pub fn try_lock(&self, lock: &Lock) -> Result<Guard, LockError> {
         lock::take(Path::new(lock::DIR), lock, Instant::now())
@@ -166,6 +172,10 @@ impl World for Host<'_> {
             .map_err(at("reading", &path))
     }
 
+    fn is_worked_on(&self, uuid: &DomainUuid) -> bool {
+        lock::is_held(Path::new(lock::DIR), &Lock::Domain(uuid.clone()))
+    }
+
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {
         if let Some(pid) = sys::qemu_of(entry.uuid().as_str()) {
             return Some(format!("QEMU process {pid}"));
@@ -176,8 +186,7 @@ impl World for Host<'_> {
         if claim.boot != self.boot {
             return None;
         }
-        let busy = claim.phase != Phase::Releasing
-            && lock::is_held(Path::new(lock::DIR), &Lock::Domain(claim.uuid.clone()));
+        let busy = claim.phase != Phase::Releasing && self.is_worked_on(&claim.uuid);
         if busy || is_launching(claim) {
             return Some("it is being started".to_owned());
         }

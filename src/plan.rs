@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::api::{Attachment, Listing, Object, Reassign};
-use crate::claim::{Entry, Held, Identity};
+use crate::claim::{Claim, Entry, Held, Identity, Phase};
 use crate::config::Takeover;
 use crate::policy::Want;
-use crate::refusal::{Refusal, Use};
+use crate::refusal::{Holders, Refusal, Use};
 use crate::volume::{Access, ClientId, GlobalId, VolumeRef};
 use crate::world::Link;
 
@@ -93,7 +93,7 @@ pub fn next(wants: &[Want], me: ClientId, listing: &Listing, arrival: Arrival, h
     let Some((want, holders)) = contested.first() else {
         return uncontested(wants, listing, me, missing, history.rounds);
     };
-    let (volume, holders) = (want.used.clone(), holders.clone());
+    let (volume, holders) = (want.used.clone(), Holders::from(holders.clone()));
     let everyone: BTreeSet<ClientId> = contested.iter().flat_map(|(_, rivals)| rivals).copied().collect();
     let Arrival::Start(policy) = arrival else {
         return beside_the_source(wants, listing, me, &missing, volume, &everyone);
@@ -148,7 +148,7 @@ fn beside_the_source(
     everyone: &BTreeSet<ClientId>,
 ) -> Step {
     if everyone.len() > 1 {
-        let holders = everyone.iter().copied().collect();
+        let holders = Holders::from(everyone.iter().copied().collect::<Vec<_>>());
         return Step::Refuse(Refusal::NotOneSource { volume, holders });
     }
     match missing.first().and_then(|i| wants.get(*i)) {
@@ -285,6 +285,25 @@ pub fn ids(wants: &[Want], me: ClientId, listing: &Listing) -> Vec<Option<Global
         .collect()
 }
 
+/// What a start writes into its claim and asks for first: a record and an item for each want. `others` are the claims
+/// of other domains, `earlier` is what an earlier run of this one left.
+#[must_use]
+pub fn stake(
+    wants: &[Want],
+    links: &[Option<Link>],
+    others: &[Entry],
+    earlier: Option<Entry>,
+    me: ClientId,
+) -> (Vec<Held>, Vec<Reassign>) {
+    let remembered: Vec<_> = others.iter().cloned().chain(earlier).collect();
+    let each = wants.iter().zip(links).map(|(want, link)| {
+        let held = held(want, link.as_ref(), &remembered);
+        let item = attach(want, &held, link.as_ref(), others, me);
+        (held, item)
+    });
+    each.unzip()
+}
+
 /// The record of a want in a new claim: what was attached before any of us came is the lowest of what the link
 /// shows and of what the other claims of this volume remember, since one of *them* may have attached it.
 #[must_use]
@@ -343,6 +362,14 @@ pub fn may_share(want: &Want, other: &Entry, identity: &Identity) -> bool {
     other.held(identity).is_some_and(|held| {
         want.shareable && held.shareable || want.access == Access::Ro && held.access == Access::Ro
     })
+}
+
+/// Whether the domain of a neighbour's claim may still ask for less of a volume than a writer needs.
+#[must_use]
+pub fn may_lower(other: &Entry, identity: &Identity) -> bool {
+    let attaching = |claim: &Claim| claim.phase == Phase::Acquiring;
+    matches!(other, Entry::Claim(claim) if attaching(claim))
+        && other.held(identity).is_some_and(|held| held.access == Access::Ro)
 }
 
 /// What a device link shows of a volume that is attached.

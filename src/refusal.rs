@@ -4,6 +4,8 @@
 //! Why a domain may not start, in words for the person who typed `virsh start`: what is wrong with which
 //! volume or client, and what to do. Pure.
 
+mod holders;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -12,6 +14,8 @@ use crate::claim::lock::LockError;
 use crate::config::{ConfigError, Takeover};
 use crate::persist::PathError;
 use crate::volume::{ClientId, DomainUuid, VolumeRef};
+
+pub use holders::{Holders, handle, state};
 
 /// Where a domain uses a volume: enough for a person to find it in the domain's XML.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,40 +87,46 @@ pub enum Refusal {
         proof: String,
     },
     /// Another client has it, and the policy is not to take it.
-    #[error("{volume} is attached rw on client {}, and SPVIRT_TAKEOVER={policy} leaves it there: stop its domain and detach it there first", list(.holders))]
+    #[error("{volume} is attached rw on {holders}, and SPVIRT_TAKEOVER={policy} leaves it there: stop its domain and detach it there first{}", .holders.advice())]
     HeldElsewhere {
         /// The volume.
         volume: Use,
         /// Who has it.
-        holders: Vec<ClientId>,
+        holders: Holders,
         /// The policy.
         policy: Takeover,
     },
-    /// Another client has it open, and that client is up.
-    #[error("{volume} is open on client {}, which is up: stop the domain that uses it there first ({why})", list(.holders))]
+    /// Another client has it open, and that client is not known to be down.
+    #[error("{volume} is open on {holders}: stop the domain that uses it there first ({why}){}", .holders.advice())]
     OpenElsewhere {
         /// The volume.
         volume: Use,
         /// Who has it.
-        holders: Vec<ClientId>,
+        holders: Holders,
         /// StorPool's words.
         why: String,
     },
     /// A domain migrates in, and not only its source has the volume.
-    #[error("{volume}: its domain migrates in, so only the source may have its volumes rw, but clients {} have: detach them on all but the source, or start nothing else on them", list(.holders))]
+    #[error(
+        "{volume}: its domain migrates in, so only the source may have its volumes rw, but {} have: detach them on all but the source, or start nothing else on them",
+        .holders.names()
+    )]
     NotOneSource {
         /// A volume of the domain.
         volume: Use,
         /// Everybody who may write to one of its volumes.
-        holders: Vec<ClientId>,
+        holders: Holders,
     },
     /// Another host started the same domain at the same moment and won.
-    #[error("{volume} was taken by client {} while this host was attaching it: the domain is being started there", list(.holders))]
+    #[error(
+        "{volume} was taken by {} while this host was attaching it: the domain is being started there",
+        .holders.names()
+    )]
     LostRace {
         /// The volume.
         volume: Use,
         /// Who has it.
-        holders: Vec<ClientId>,
+        holders: Holders,
     },
     /// It was attached and is not any more.
     #[error("{0} does not stay attached: it was detached again while the domain was being started")]
@@ -189,27 +199,15 @@ impl Refusal {
         let path = PathBuf::from(crate::claim::store::DIR).join(format!("{uuid}.json"));
         Self::UnreadableClaim { path, why }
     }
-}
 
-/// `3, 4 and 7`
-fn list(clients: &[ClientId]) -> String {
-    let mut names: Vec<_> = clients.iter().map(ToString::to_string).collect();
-    match (names.pop(), names.is_empty()) {
-        (Some(last), false) => format!("{} and {last}", names.join(", ")),
-        (last, _) => last.unwrap_or_default(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clients_are_listed_as_people_do() {
-        let clients: Vec<_> = [3, 4, 7].into_iter().filter_map(ClientId::new).collect();
-        assert_eq!(list(&clients[..1]), "3");
-        assert_eq!(list(&clients[..2]), "3 and 4");
-        assert_eq!(list(&clients), "3, 4 and 7");
-        assert_eq!(list(&[]), "");
+    /// The clients that stand in the way, if that is the reason.
+    pub fn holders_mut(&mut self) -> Option<&mut Holders> {
+        match self {
+            Self::HeldElsewhere { holders, .. }
+            | Self::OpenElsewhere { holders, .. }
+            | Self::NotOneSource { holders, .. }
+            | Self::LostRace { holders, .. } => Some(holders),
+            _ => None,
+        }
     }
 }

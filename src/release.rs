@@ -10,17 +10,21 @@
 //! protects. Busy is an answer (a QEMU that cannot be killed keeps its devices): the claim then waits as
 //! *releasing* until `reconcile` finishes it.
 
+mod intent;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::api::{ApiError, Listing, Object, Reassign};
+use crate::api::{ApiError, Listing, Reassign};
 use crate::claim::lock::{Lock, LockError};
-use crate::claim::{Claim, Entry, Held, Identity, Phase};
+use crate::claim::{Claim, Entry, Held, Phase};
 use crate::execute::carry_out;
 use crate::journal;
 use crate::persist::PathError;
-use crate::volume::{Access, ClientId, GlobalId, VolumeRef};
+use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
 use crate::world::World;
+
+pub use intent::{Intent, intend};
 
 /// Attempts while a volume is open: right after a stop, udev or a slow exit may hold it for a moment.
 const BUSY_TRIES: u32 = 8;
@@ -108,28 +112,34 @@ fn given_back<'a>(asked: &'a Claim, left: &'a Claim, done: bool) -> impl Iterato
 /// A volume is never detached by name, which may be another volume's by now. What has no id yet gets it from
 /// its link or from one list; what neither knows is not attached (yet).
 fn learn_ids<W: World>(world: &W, claim: &mut Claim) -> Result<(), Left> {
-    let unknown = |held: &Held| held.known_id().is_none();
-    if !claim.volumes.iter().any(unknown) {
+    if ids_from_links(world, claim) {
         return Ok(());
     }
     let refs: Vec<_> = claim.volumes.iter().map(|held| held.volume.clone()).collect();
-    for (held, link) in claim.volumes.iter_mut().zip(world.links(&refs)) {
-        held.global_id = held.known_id().or_else(|| link.and_then(|link| link.global_id));
+    ids_from_list(claim, &world.attachments(&refs)?);
+    Ok(())
+}
+
+/// Whether all ids are known then.
+fn ids_from_links<W: World>(world: &W, claim: &mut Claim) -> bool {
+    let all_known = |claim: &Claim| claim.volumes.iter().all(|held| held.known_id().is_some());
+    if !all_known(claim) {
+        let refs: Vec<_> = claim.volumes.iter().map(|held| held.volume.clone()).collect();
+        for (held, link) in claim.volumes.iter_mut().zip(world.links(&refs)) {
+            held.global_id = held.known_id().or_else(|| link.and_then(|link| link.global_id));
+        }
     }
-    if !claim.volumes.iter().any(unknown) {
-        return Ok(());
-    }
-    let listing = world.attachments(&refs)?;
+    all_known(claim)
+}
+
+fn ids_from_list(claim: &mut Claim, listing: &Listing) {
     for held in &mut claim.volumes {
-        let named = listing
-            .attachments
-            .iter()
-            .find(|line| line.name == held.volume.api());
+        let mut lines = listing.attachments.iter();
+        let named = lines.find(|line| line.name == held.volume.api());
         held.global_id = held
             .known_id()
             .or_else(|| named.and_then(|line| line.global_id.clone()));
     }
-    Ok(())
 }
 
 fn lock_volumes<W: World>(world: &W, claim: &Claim) -> Result<Vec<W::Guard>, LockError> {
@@ -137,47 +147,73 @@ fn lock_volumes<W: World>(world: &W, claim: &Claim) -> Result<Vec<W::Guard>, Loc
     ids.into_iter().map(|id| world.lock(&Lock::Volume(id))).collect()
 }
 
-/// Under the claims lock: leaves to other claims what they still protect, tells them what was there before us,
-/// marks ours *releasing* (from here on it protects nothing), and says what to ask of StorPool.
+/// Under the claims lock: decides what to let go of, and writes that down before anything is asked.
 fn decide<W: World>(world: &W, claim: &mut Claim) -> Result<Vec<Reassign>, Left> {
     let _claims = world.lock(&Lock::Claims)?;
     take_lowered(world, claim)?;
-    let others = world
-        .claims()?
-        .into_iter()
-        .filter(|entry| *entry.uuid() != claim.uuid)
-        .collect();
-    let others = with_ids(world, others);
-    for heir in heirs(claim, &others) {
+    let Intent {
+        claim: releasing,
+        heirs,
+        items,
+    } = intention(world, claim)?;
+    for heir in heirs {
         world.save(&heir)?;
     }
-    let guarded = |held: &Held| {
-        let identity = Identity::of(held);
-        others
-            .iter()
-            .any(|entry| entry.protects(world.boot()) && entry.names(&identity))
-    };
-    let ours: Vec<Held> = claim
-        .volumes
-        .iter()
-        .filter(|held| !guarded(held))
-        .cloned()
-        .collect();
-    if !claim.unsure {
-        claim.volumes.clone_from(&ours);
-    }
-    claim.phase = Phase::Releasing;
+    *claim = releasing;
     world.save(claim)?;
-    let refs: Vec<_> = ours.iter().map(Held::reference).collect();
+    Ok(items)
+}
+
+/// What [`let_go`] would decide now, if the claim knows all ids. Changes nothing.
+pub fn intention<W: World>(world: &W, claim: &Claim) -> Result<Intent, PathError> {
+    let others = others(world, &claim.uuid)?;
+    let refs: Vec<_> = claim.volumes.iter().map(Held::reference).collect();
     let links = world.links(&refs);
-    let attached_rw = links
-        .iter()
-        .map(|link| link.as_ref().is_some_and(|link| link.access() == Access::Rw));
-    Ok(ours
-        .iter()
-        .zip(attached_rw)
-        .filter_map(|(held, rw)| giving_back(held, rw, world.me()))
-        .collect())
+    Ok(intend(claim, &others, &links, world.me(), world.boot()))
+}
+
+/// What [`let_go`] would ask of StorPool now. `listing` is about the claim's volumes: it tells the ids that no link
+/// does. Changes nothing.
+pub fn foresee<W: World>(world: &W, claim: &Claim, listing: &Listing) -> Result<Vec<Reassign>, Left> {
+    if claim.client != world.me() {
+        return Err(Left::OtherClient {
+            theirs: claim.client,
+            mine: world.me(),
+        });
+    }
+    let mut claim = claim.clone();
+    ids_from_links(world, &mut claim);
+    ids_from_list(&mut claim, listing);
+    let items = intention(world, &claim)?.items;
+    let attached = |item: &Reassign| attached(listing, &item.object.volume, world.me()).is_some();
+    let items: Vec<_> = items.into_iter().filter(attached).collect();
+    for item in &items {
+        let volume = &item.object.volume;
+        if let Some(holder) = world.holder(volume).filter(|_| item.attach.is_none()) {
+            return Err(claim.busy(volume, Some(holder)));
+        }
+    }
+    Ok(items)
+}
+
+/// The claims of other domains, each volume with its global id if a link on this host tells it.
+pub fn others<W: World>(world: &W, uuid: &DomainUuid) -> Result<Vec<Entry>, PathError> {
+    let claims = world.claims()?.into_iter();
+    Ok(with_ids(
+        world,
+        claims.filter(|entry| entry.uuid() != uuid).collect(),
+    ))
+}
+
+impl Claim {
+    /// One of its volumes is open on this host.
+    fn busy(&self, volume: &VolumeRef, holder: Option<String>) -> Left {
+        let named = self.volumes.iter().find(|held| held.reference() == *volume);
+        Left::Busy {
+            volume: named.map_or_else(|| volume.clone(), |held| held.volume.clone()),
+            holder,
+        }
+    }
 }
 
 /// A neighbour that let go of a shared volume meanwhile may have lowered `before` in our file. Needs the claims
@@ -189,49 +225,6 @@ pub fn take_lowered<W: World>(world: &W, claim: &mut Claim) -> Result<(), PathEr
         }
     }
     Ok(())
-}
-
-/// Other claims that have a volume of ours with a higher `before`: whoever lets go last must restore what was
-/// there before the first. Only those that change.
-fn heirs(claim: &Claim, others: &[Entry]) -> Vec<Claim> {
-    let lowered = |entry: &Entry| {
-        let Entry::Claim(saved) = entry else {
-            return None;
-        };
-        let mut heir = saved.clone();
-        for held in &claim.volumes {
-            let identity = Identity::of(held);
-            for theirs in heir.volumes.iter_mut().filter(|theirs| identity.is(theirs)) {
-                theirs.before = theirs.before.min(held.before);
-            }
-        }
-        (heir != *saved).then_some(heir)
-    };
-    others.iter().filter_map(lowered).collect()
-}
-
-/// What restores the state from before us: detached, lowered to ro if it still is rw, or nothing. Nothing, too,
-/// for a volume without a global id: it is not attached.
-fn giving_back(held: &Held, attached_rw: bool, me: ClientId) -> Option<Reassign> {
-    let object = Object {
-        volume: VolumeRef::Id(held.known_id()?),
-        snapshot: held.snapshot,
-    };
-    match held.before {
-        None => Some(Reassign {
-            object,
-            attach: None,
-            detach: vec![me],
-            force: false,
-        }),
-        Some(Access::Ro) if attached_rw => Some(Reassign {
-            object,
-            attach: Some((me, Access::Ro)),
-            detach: Vec::new(),
-            force: false,
-        }),
-        Some(_) => None,
-    }
 }
 
 /// Sends one request for everything; when something is open, a few more, then one per volume, so that one
@@ -262,12 +255,7 @@ fn detach<W: World>(world: &W, claim: &mut Claim, items: Vec<Reassign>) -> Resul
     match first {
         None => Ok(()),
         Some((volume, error)) if error.fault().is_some_and(crate::api::Fault::is_open) => {
-            let holder = world.holder(&volume);
-            let named = claim.volumes.iter().find(|held| held.reference() == volume);
-            Err(Left::Busy {
-                volume: named.map_or(volume, |held| held.volume.clone()),
-                holder,
-            })
+            Err(claim.busy(&volume, world.holder(&volume)))
         }
         Some((_, error)) => Err(error.into()),
     }

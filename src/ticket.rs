@@ -4,9 +4,9 @@
 //! How a `prepare` knows that its domain migrates in, and that the host which has the volumes open is the source.
 //!
 //! Nothing libvirt tells `prepare` says "incoming". But on the destination of every migration `migrate begin` comes
-//! first, in the same call of the same worker thread of the same daemon (`ARCHITECTURE.md`, "Tickets", has the
-//! experiments): it leaves a ticket, and the `prepare` that takes it must look the same from outside. A migration may
-//! die between the two, or be an offline one that never prepares, and an ordinary start must not inherit its ticket.
+//! first, in one call of one worker thread of the daemon (`ARCHITECTURE.md`, "Tickets", has the experiments): it
+//! leaves a ticket, and the `prepare` that takes it must look the same from outside. A migration may die between the
+//! two, or be an offline one that never prepares, and an ordinary start must not inherit its ticket.
 
 use std::time::Duration;
 
@@ -20,8 +20,9 @@ use crate::world::World;
 /// Where the tickets of a host are, one file per domain. They need not survive a boot.
 pub const DIR: &str = "/run/spvirt/ticket";
 
-/// How long a ticket counts. libvirt takes 30 ms from one hook to the other when it is idle.
-const LIFETIME: Duration = Duration::from_secs(10);
+/// How long a ticket counts. libvirt takes 50 ms from one hook to the other when it is idle, 4 s when 16 domains
+/// come at once; and `prepare` waits for a release of the same domain that still runs here.
+const LIFETIME: Duration = Duration::from_secs(30);
 
 /// A hook call as far as two calls of one migration look alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,21 +41,38 @@ pub struct Ticket {
     /// What the domain's persistent definition looked like from outside: an offline migration writes one and never
     /// prepares, a live one writes it only after its `prepare`.
     pub definition: Option<String>,
+    /// Whether the XML has a `<resource>`. libvirt gives one to every domain it starts, so that of a migrating
+    /// domain has it on both occasions, and that of most definitions has none.
+    pub resource: bool,
     /// A number that travels in the XML of this very migration (`SPVIRT_TICKET=nonce`).
     pub nonce: Option<String>,
 }
 
+/// The domain of a call, as its XML tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its UUID.
+    pub uuid: &'a DomainUuid,
+    /// Its name.
+    pub domain: &'a str,
+    /// Whether it has a `<resource>`.
+    pub resource: bool,
+    /// The number in our metadata element.
+    pub nonce: Option<&'a str>,
+}
+
 impl Ticket {
-    /// The call that is being made now.
-    pub fn now<W: World>(world: &W, uuid: &DomainUuid, domain: &str, nonce: Option<String>) -> Self {
+    /// The ticket of the call that is being made now.
+    pub fn now<W: World>(world: &W, subject: &Subject) -> Self {
         Self {
-            uuid: uuid.clone(),
+            uuid: subject.uuid.clone(),
             boot: world.boot().to_owned(),
             daemon: world.daemon(),
             thread: world.daemon_thread(),
             made: world.now(),
-            definition: world.definition(domain),
-            nonce,
+            definition: world.definition(subject.domain),
+            resource: subject.resource,
+            nonce: subject.nonce.map(str::to_owned),
         }
     }
 
@@ -69,6 +87,8 @@ impl Ticket {
             Err("it is too old")
         } else if self.definition != now.definition {
             Err("the domain was defined anew since")
+        } else if self.resource && !now.resource {
+            Err("the domain's XML is not that of a running domain any more")
         } else if self.nonce.is_some() {
             let same = self.nonce == now.nonce;
             same.then_some(())
@@ -83,20 +103,15 @@ impl Ticket {
     }
 }
 
-/// `migrate begin`: leaves the ticket of the call that is being made, in place of any older one.
-pub fn leave<W: World>(
-    world: &W,
-    uuid: &DomainUuid,
-    domain: &str,
-    nonce: Option<String>,
-) -> Result<(), PathError> {
-    world.leave_ticket(&Ticket::now(world, uuid, domain, nonce))
+/// `migrate begin`: leaves the ticket of this call, in place of any older one.
+pub fn leave<W: World>(world: &W, subject: &Subject) -> Result<(), PathError> {
+    world.leave_ticket(&Ticket::now(world, subject))
 }
 
-/// `prepare begin`: takes the domain's ticket away, whatever it says, and judges it. `nonce` is the number in the
-/// domain's XML. A ticket that cannot be read is none. Needs the domain lock.
-pub fn take<W: World>(world: &W, uuid: &DomainUuid, domain: &str, nonce: Option<&str>) -> bool {
-    let ticket = match world.take_ticket(uuid) {
+/// `prepare begin`: takes the domain's ticket away, whatever it says, and judges it. A ticket that cannot be read is
+/// none. Needs the domain lock.
+pub fn take<W: World>(world: &W, subject: &Subject) -> bool {
+    let ticket = match world.take_ticket(subject.uuid) {
         Ok(Some(ticket)) => ticket,
         Ok(None) => return false,
         Err(error) => {
@@ -104,8 +119,7 @@ pub fn take<W: World>(world: &W, uuid: &DomainUuid, domain: &str, nonce: Option<
             return false;
         }
     };
-    let now = Ticket::now(world, uuid, domain, nonce.map(str::to_owned));
-    match ticket.admits(&now) {
+    match ticket.admits(&Ticket::now(world, subject)) {
         Ok(()) => {
             log::info!("the domain migrates in");
             true
@@ -117,10 +131,16 @@ pub fn take<W: World>(world: &W, uuid: &DomainUuid, domain: &str, nonce: Option<
     }
 }
 
-/// `release end`: whatever starts next is not the migration that a ticket may be left of.
-pub fn drop<W: World>(world: &W, uuid: &DomainUuid) {
-    if let Err(error) = world.take_ticket(uuid) {
-        log::warn!("the ticket of a migration stays: {error}");
+/// `release end` and `restore begin`: whatever starts after this call, which began at `began` (milliseconds since
+/// boot), is not the migration that a ticket was left of before. One that was left since is of a migration that waits
+/// for this call to end.
+pub fn drop<W: World>(world: &W, uuid: &DomainUuid, began: u64) {
+    let dropped = world.take_ticket(uuid).and_then(|ticket| match ticket {
+        Some(ticket) if ticket.made >= began => world.leave_ticket(&ticket),
+        _ => Ok(()),
+    });
+    if let Err(error) = dropped {
+        log::warn!("the ticket of a migration: {error}");
     }
 }
 
@@ -136,6 +156,7 @@ mod tests {
             thread: Some(9),
             made: 1000,
             definition: None,
+            resource: true,
             nonce: None,
         }
     }
@@ -143,7 +164,7 @@ mod tests {
     #[test]
     fn a_ticket_counts_for_the_same_thread_of_the_same_daemon_soon() {
         let later = |ticket: Ticket| Ticket {
-            made: 11_000,
+            made: 31_000,
             ..ticket
         };
         assert_eq!(ticket().admits(&later(ticket())), Ok(()));
@@ -173,12 +194,18 @@ mod tests {
                 ..ticket()
             },
         ];
+        let defined = Ticket {
+            resource: false,
+            ..ticket()
+        };
+        assert!(ticket().admits(&defined).is_err(), "an ordinary definition");
+        assert_eq!(defined.admits(&ticket()), Ok(()), "a host without cgroups");
         for other in others {
             assert!(ticket().admits(&later(other.clone())).is_err(), "{other:?}");
             assert!(other.admits(&later(ticket())).is_err(), "{other:?}");
         }
         let late = Ticket {
-            made: 11_001,
+            made: 31_001,
             ..ticket()
         };
         assert_eq!(ticket().admits(&late), Err("it is too old"));

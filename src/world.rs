@@ -87,6 +87,8 @@ pub trait World {
     fn leave_ticket(&self, ticket: &Ticket) -> Result<(), PathError>;
     /// Takes a domain's ticket away: nobody finds it a second time.
     fn take_ticket(&self, uuid: &DomainUuid) -> Result<Option<Ticket>, PathError>;
+    /// Whether a call of ours works on the domain right now: its lock is held.
+    fn is_worked_on(&self, uuid: &DomainUuid) -> bool;
     /// Proof, in words, that the domain of `entry` lives or is being started on this host and may use the volume.
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String>;
 

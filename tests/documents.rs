@@ -21,6 +21,7 @@ const MESSAGES: &[&str] = &[
     "src/api/mod.rs",
     "src/claim/lock.rs",
     "src/config/error.rs",
+    "src/fence.rs",
     "src/refusal.rs",
 ];
 

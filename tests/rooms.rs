@@ -29,10 +29,14 @@ const PURE: &[&str] = &[
     "src/claim/mod.rs",
     "src/domain/",
     "src/event.rs",
+    "src/health.rs",
     "src/plan.rs",
     "src/policy.rs",
+    "src/preview.rs",
     "src/reconcile.rs",
     "src/refusal.rs",
+    "src/refusal/",
+    "src/release/intent.rs",
     "src/report.rs",
     "src/volume.rs",
 ];
@@ -57,7 +61,7 @@ const IMPURE: &[&str] = &[
 /// Things that only some rooms may touch, with those rooms.
 const KEYS: &[(&str, &[&str])] = &[
     ("nix::", &["src/sys.rs"]),
-    ("virt::", &["src/ctl/libvirt.rs"]),
+    ("virt::", &["src/ctl/libvirt.rs", "src/ctl/libvirt/domains.rs"]),
     ("reqwest", &["src/api/transport.rs"]),
     ("quick_xml", &["src/domain/tokens.rs"]),
     // One function sends every change of attachments.
@@ -102,8 +106,8 @@ const KEYS: &[(&str, &[&str])] = &[
         &[
             "src/api/client.rs",
             "src/claim/lock.rs",
-            "src/ctl/list.rs",
-            "src/ctl/reconcile.rs",
+            "src/ctl/boot.rs",
+            "src/ctl/main.rs",
             "src/deadline.rs",
             "src/hook.rs",
             "src/host.rs",

@@ -69,6 +69,21 @@ impl<'a> Api<'a> {
         })
     }
 
+    /// As [`Api::attachments`], and everything that the client `also` has.
+    pub fn attachments_of(
+        &self,
+        objects: &[VolumeRef],
+        also: ClientId,
+        me: ClientId,
+        until: Instant,
+    ) -> Result<Listing, ApiError> {
+        self.call("AttachmentsList", until, |transport, call| {
+            transport.ask(call, call, None, until, |reply| {
+                wire::read_attachments_of(reply, objects, also, me)
+            })
+        })
+    }
+
     /// `Volume/…` or `Snapshot/…`: what it is; `None` when StorPool has none of that name.
     pub fn describe(&self, object: &Object, until: Instant) -> Result<Option<Description>, ApiError> {
         let call = if object.snapshot { "Snapshot" } else { "Volume" };

@@ -13,6 +13,9 @@ use std::fmt;
 
 use crate::volume::{Access, ClientId, GlobalId, VolumeRef};
 
+/// Attachments the API allows per client.
+pub const ATTACHMENTS_MAX: usize = 1024;
+
 /// A change of one object's attachments: an item of `VolumesReassignWait`.
 ///
 /// There is no way to say `detach: "all"` here: nothing we do may touch a client that was not named.
@@ -30,22 +33,36 @@ pub struct Reassign {
 
 impl fmt::Display for Reassign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Object { volume, snapshot } = &self.object;
-        let what = if *snapshot { "snapshot" } else { "volume" };
-        if let Some((client, access)) = self.attach {
-            write!(f, "attach {what} \"{volume}\" {access} to client {client}")?;
-        }
-        for (i, client) in self.detach.iter().enumerate() {
-            match (i, self.attach) {
-                (0, None) => write!(f, "detach {what} \"{volume}\" from client {client}")?,
-                (0, Some(_)) => write!(f, " and detach it from client {client}")?,
-                _ => write!(f, " and client {client}")?,
+        f.write_str(&self.words(&self.object.volume.api()))
+    }
+}
+
+impl Reassign {
+    /// What it does, with the object called `name`.
+    #[must_use]
+    pub fn words(&self, name: &str) -> String {
+        let what = if self.object.snapshot {
+            format!("snapshot \"{name}\"")
+        } else {
+            format!("volume \"{name}\"")
+        };
+        let from: Vec<_> = self
+            .detach
+            .iter()
+            .map(|client| format!("client {client}"))
+            .collect();
+        let from = from.join(" and ");
+        let mut words = match (self.attach, self.detach.is_empty()) {
+            (Some((client, access)), true) => format!("attach {what} {access} to client {client}"),
+            (Some((client, access)), false) => {
+                format!("attach {what} {access} to client {client} and detach it from {from}")
             }
-        }
+            (None, _) => format!("detach {what} from {from}"),
+        };
         if self.force {
-            f.write_str(", even if it is open there")?;
+            words.push_str(", even if it is open there");
         }
-        Ok(())
+        words
     }
 }
 

@@ -96,7 +96,19 @@ pub fn read_attachments(
     objects: &[VolumeRef],
     me: ClientId,
 ) -> serde_json::Result<Reply<Listing>> {
-    read(body, ListingSeed { objects, me })
+    let also = None;
+    read(body, ListingSeed { objects, also, me })
+}
+
+/// As [`read_attachments`], keeping also everything that the client `also` has.
+pub fn read_attachments_of(
+    body: impl Read,
+    objects: &[VolumeRef],
+    also: ClientId,
+    me: ClientId,
+) -> serde_json::Result<Reply<Listing>> {
+    let also = Some(also);
+    read(body, ListingSeed { objects, also, me })
 }
 
 /// Reads `Volume/…` or `Snapshot/…`: a list of exactly one.
@@ -204,9 +216,10 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Envelope<S> {
     }
 }
 
-/// Reads the list line by line; only lines about `objects` outlive their reading.
+/// Reads the list line by line; only lines about `objects` or about the client `also` outlive their reading.
 struct ListingSeed<'a> {
     objects: &'a [VolumeRef],
+    also: Option<ClientId>,
     me: ClientId,
 }
 
@@ -230,7 +243,8 @@ impl<'de> Visitor<'de> for ListingSeed<'_> {
         while let Some(line) = seq.next_element::<AttachmentLine>()? {
             listing.mine += usize::from(line.client.0 == self.me);
             listing.lacks_ids |= line.global_id.is_none();
-            if self.objects.iter().any(|object| line.is_about(object)) {
+            let wanted = self.also == Some(line.client.0);
+            if wanted || self.objects.iter().any(|object| line.is_about(object)) {
                 listing
                     .attachments
                     .push(line.checked().map_err(de::Error::custom)?);

@@ -210,12 +210,16 @@ impl Held {
     /// How the volume is attached to `client`, by a list that was asked for it; `None` if it is not.
     #[must_use]
     pub fn rights(&self, listing: &Listing, client: ClientId) -> Option<Access> {
-        let id = self.known_id();
-        let is = |line: &&Attachment| match (&id, &line.global_id) {
-            (Some(mine), Some(listed)) => mine == listed,
+        let mut mine = listing.attachments.iter().filter(|line| line.client == client);
+        mine.find(|line| self.is_line(line)).map(|line| line.rights)
+    }
+
+    /// Whether a line of a list is about this volume.
+    #[must_use]
+    pub fn is_line(&self, line: &Attachment) -> bool {
+        match (self.known_id(), &line.global_id) {
+            (Some(mine), Some(listed)) => mine == *listed,
             _ => line.name == self.volume.api(),
-        };
-        let mine = listing.attachments.iter().filter(|line| line.client == client);
-        mine.into_iter().find(is).map(|line| line.rights)
+        }
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! The command line.
+//! The command line. What a verb takes is in the verb's own file.
 
 use clap::{Parser, Subcommand};
+
+use crate::{adopt, boot, explain, fence, list, reconcile, takeover};
 
 /// StorPool volumes for plain libvirt: see what domains hold, and clean up
 #[derive(Debug, Parser)]
@@ -33,30 +35,13 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Show which domain holds which volume on this host
-    #[command(after_help = "Example:\n  spvirt list")]
-    List {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Finish what crashes and lost hook calls left behind
-    ///
-    /// Looks at every claim: a claim of a domain that does not run any more is released exactly as the hook
-    /// would have done. Running domains are never touched, nor is anything that no claim names. Safe to run at
-    /// any moment, beside hooks and beside itself.
-    #[command(
-        after_help = "Examples:\n  spvirt reconcile --dry-run\n  spvirt reconcile\n\n\
-        Exit code 1 when anything is left or needs a person."
-    )]
-    Reconcile {
-        /// Only say what would be done
-        #[arg(short = 'n', long)]
-        dry_run: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    List(list::Args),
+    Explain(explain::Args),
+    Reconcile(reconcile::Args),
+    Adopt(adopt::Args),
+    Takeover(takeover::Args),
+    Fence(fence::Args),
+    Boot(boot::Args),
 }
 
 #[cfg(test)]
@@ -67,6 +52,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent_and_documented() {
         Cli::command().help_expected(true).debug_assert();
+        for verb in Cli::command().get_subcommands() {
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn the_manual_knows_every_verb_and_option() {
+        let manual = include_str!("../../packaging/man/spvirt.1").replace("\\-", "-");
+        let cli = Cli::command();
+        for verb in cli.get_subcommands() {
+            let name = verb.get_name();
+            assert!(manual.contains(&format!("\n.B {name}\n")), "{name}");
+            let options = verb.get_arguments().filter_map(clap::Arg::get_long);
+            for option in options.chain(cli.get_arguments().filter_map(clap::Arg::get_long)) {
+                assert!(manual.contains(&format!("--{option}")), "{name} --{option}");
+            }
+        }
     }
 
     #[test]
@@ -81,5 +83,12 @@ mod tests {
                 assert!(line.chars().count() <= 80, "{line}");
             }
         }
+    }
+
+    #[test]
+    fn a_domain_may_be_called_like_an_option() {
+        let cli = Cli::try_parse_from(["spvirt", "explain", "--", "-rf"]).unwrap();
+        assert!(matches!(cli.verb, Verb::Explain(args) if args.domain == "-rf"));
+        assert!(Cli::try_parse_from(["spvirt", "explain", "-rf"]).is_err());
     }
 }

@@ -3,23 +3,38 @@
 
 //! `spvirt`, the helper: what a hook cannot do, or what a person wants to see.
 
+mod adopt;
+mod boot;
 mod cli;
+mod consent;
+mod explain;
+mod fence;
 mod libvirt;
 mod list;
 mod reconcile;
+mod shown;
+mod subject;
+mod takeover;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser as _;
 
 use spvirt::api::ApiError;
 use spvirt::claim::lock::LockError;
 use spvirt::config::{self, Config, ConfigError, Files};
+use spvirt::deadline::Deadline;
+use spvirt::fence::NotFenced;
+use spvirt::host::Host;
 use spvirt::persist::PathError;
+use spvirt::refusal::Refusal;
 use spvirt::sys;
 
-/// Why a command could not do its work. Exit code 1.
+use crate::libvirt::Libvirt;
+
+/// Why a command could not do its work. Exit code 1, for wrong usage 2.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -30,7 +45,15 @@ enum Failure {
     Lock(#[from] LockError),
     #[error(transparent)]
     Api(#[from] ApiError),
-    #[error("writing the output: {0}")]
+    #[error(transparent)]
+    Start(#[from] Refusal),
+    #[error(transparent)]
+    Fence(#[from] NotFenced),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Usage(String),
+    #[error("reading or writing: {0}")]
     Output(#[from] io::Error),
 }
 
@@ -39,6 +62,17 @@ enum Failure {
 enum Verdict {
     Clean,
     SomethingLeft,
+}
+
+impl Verdict {
+    /// Clean if everything is.
+    fn all(mut clean: impl Iterator<Item = bool>) -> Self {
+        if clean.all(|clean| clean) {
+            Self::Clean
+        } else {
+            Self::SomethingLeft
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -59,9 +93,15 @@ fn main() -> ExitCode {
         })
         .init();
     let mut out = io::stdout().lock();
+    let libvirt = Libvirt::new(&cli.connect);
     let result = match &cli.verb {
-        cli::Verb::List { json } => list::run(&mut out, *json),
-        cli::Verb::Reconcile { dry_run, json } => reconcile::run(&mut out, &cli.connect, *dry_run, *json),
+        cli::Verb::List(args) => list::run(&mut out, args),
+        cli::Verb::Explain(args) => explain::run(&mut out, &libvirt, args),
+        cli::Verb::Reconcile(args) => reconcile::run(&mut out, &libvirt, args),
+        cli::Verb::Adopt(args) => adopt::run(&mut out, &libvirt, args),
+        cli::Verb::Takeover(args) => takeover::run(&mut out, &libvirt, args),
+        cli::Verb::Fence(args) => fence::run(&mut out, args),
+        cli::Verb::Boot(args) => boot::run(&mut out, &libvirt, args),
     };
     match result.and_then(|verdict| Ok(out.flush().map(|()| verdict)?)) {
         Ok(Verdict::Clean) => ExitCode::SUCCESS,
@@ -70,7 +110,11 @@ fn main() -> ExitCode {
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "error: {failure}");
-            ExitCode::FAILURE
+            if matches!(failure, Failure::Usage(_)) {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -86,4 +130,10 @@ fn configuration() -> Result<Config, Failure> {
         log::warn!("{warning}");
     }
     Ok(config)
+}
+
+/// A host whose time begins now.
+fn host(config: &Config) -> Result<Host<'_>, Failure> {
+    let deadline = Deadline::new(Instant::now(), config.spvirt.deadline);
+    Ok(Host::new(config, None, deadline)?)
 }

@@ -1,34 +1,57 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! `spvirt reconcile`: finishes what crashes and lost hook calls left.
+//! `spvirt reconcile`: compares libvirt's domains, the claims, the devices and what StorPool says is attached; finishes
+//! what crashes and lost hook calls left, and reports what only a person can put right.
+
+mod claims;
+mod running;
 
 use std::io::Write;
-use std::time::Instant;
 
 use serde::Serialize;
 
-use spvirt::api::ApiError;
-use spvirt::claim::lock::{Lock, LockError};
-use spvirt::claim::{Claim, Entry, Held};
 use spvirt::config::Config;
-use spvirt::deadline::Deadline;
-use spvirt::host::Host;
-use spvirt::reconcile::{Action, DomainState, decide, may_go};
-use spvirt::release::{self, Left};
 use spvirt::volume::DomainUuid;
-use spvirt::world::{Stage, World as _};
+use spvirt::world::World as _;
 
-use crate::{Failure, Verdict, configuration, libvirt};
+use crate::libvirt::Libvirt;
+use crate::shown::{self, Step};
+use crate::{Failure, Verdict, configuration, host};
 
-/// What came of one claim.
+/// Finish what crashes and lost hook calls left behind
+///
+/// Looks at every claim: a claim of a domain that does not run any more is
+/// released exactly as the hook would have done. A running domain without a
+/// claim gets one. A running domain that has lost a volume, or that another
+/// host runs too, is reported, never touched; nor is anything that no claim
+/// names. Safe to run at any moment, beside hooks and beside itself.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  spvirt reconcile --dry-run\n  spvirt reconcile\n\n\
+    Exit code 1 when anything is left or needs a person."
+)]
+pub struct Args {
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of one domain.
 #[derive(Debug, Serialize)]
 struct Line {
-    domain: String,
-    uuid: DomainUuid,
+    /// `None`: it is about no domain in particular.
+    domain: Option<String>,
+    uuid: Option<DomainUuid>,
     result: Outcome,
     #[serde(skip_serializing_if = "String::is_empty")]
     why: String,
+    /// What is asked of StorPool for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    plan: Vec<Step>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,10 +59,16 @@ struct Line {
 enum Outcome {
     /// Nothing to do.
     Kept,
+    /// A hook, or another `spvirt`, is at work on it.
+    Busy,
     /// Nothing is attached for it any more, and its claim is gone.
     Released,
     /// `--dry-run`: it would be released.
     WouldRelease,
+    /// It runs, had no claim and has one now.
+    Adopted,
+    /// `--dry-run`: it would get a claim.
+    WouldAdopt,
     /// Not now.
     Skipped,
     /// Something is left.
@@ -48,126 +77,71 @@ enum Outcome {
     Report,
 }
 
-/// Runs the command.
-pub fn run(out: &mut impl Write, uri: &str, dry_run: bool, json: bool) -> Result<Verdict, Failure> {
-    let config = configuration()?;
-    let entries = host(&config)?.claims()?;
-    let mut lines = Vec::new();
-    for entry in entries {
-        lines.push(look_at(&config, uri, &entry, dry_run)?);
-    }
-    if json {
-        writeln!(
-            out,
-            "{}",
-            serde_json::to_string_pretty(&lines).map_err(std::io::Error::from)?
-        )?;
-    } else {
-        for line in &lines {
-            writeln!(out, "{}", text(line))?;
+impl Line {
+    fn new(domain: &str, uuid: &DomainUuid, result: Outcome, why: impl Into<String>) -> Self {
+        Self {
+            domain: Some(shown::plain(domain)),
+            uuid: Some(uuid.clone()),
+            result,
+            why: why.into(),
+            plan: Vec::new(),
         }
-        if lines.is_empty() {
+    }
+
+    fn is_fine(&self) -> bool {
+        use Outcome::{Adopted, Busy, Kept, Released};
+        matches!(self.result, Kept | Busy | Released | Adopted)
+    }
+}
+
+/// What was found and done.
+#[derive(Debug, Serialize)]
+pub struct Report(Vec<Line>);
+
+impl Report {
+    /// Whether nothing is left and nothing needs a person.
+    pub fn verdict(&self) -> Verdict {
+        Verdict::all(self.0.iter().map(Line::is_fine))
+    }
+
+    /// A line for each domain.
+    pub fn text(&self, out: &mut impl Write) -> Result<(), Failure> {
+        for line in &self.0 {
+            writeln!(out, "{}", text(line))?;
+            if line.result == Outcome::WouldRelease {
+                shown::write_steps(out, &line.plan)?;
+            }
+        }
+        if self.0.is_empty() {
             writeln!(out, "No claims on this host.")?;
         }
+        Ok(())
     }
-    let clean = lines
-        .iter()
-        .all(|line| matches!(line.result, Outcome::Kept | Outcome::Released));
-    Ok(if clean {
-        Verdict::Clean
+
+    /// The same as JSON.
+    pub fn json(&self, out: &mut impl Write) -> Result<(), Failure> {
+        shown::json(out, self)
+    }
+}
+
+/// Runs the command.
+pub fn run(out: &mut impl Write, libvirt: &Libvirt, args: &Args) -> Result<Verdict, Failure> {
+    let config = configuration()?;
+    let report = reconcile(&config, libvirt, args.dry_run)?;
+    if args.json {
+        report.json(out)?;
     } else {
-        Verdict::SomethingLeft
-    })
-}
-
-/// A host whose time begins now: every claim has a deadline of its own.
-fn host(config: &Config) -> Result<Host<'_>, Failure> {
-    let host = Host::new(
-        config,
-        None,
-        Deadline::new(Instant::now(), config.spvirt.deadline),
-    )?;
-    host.enter(Stage::Release);
-    Ok(host)
-}
-
-fn look_at(config: &Config, uri: &str, entry: &Entry, dry_run: bool) -> Result<Line, Failure> {
-    let (domain, uuid) = (entry.domain().to_owned(), entry.uuid().clone());
-    let host = host(config)?;
-    let line = |result, why: String| Line {
-        domain,
-        uuid: uuid.clone(),
-        result,
-        why,
-    };
-    let _domain = match host.try_lock(&Lock::Domain(uuid.clone())) {
-        Ok(guard) => guard,
-        Err(LockError::Held(_)) => return Ok(line(Outcome::Skipped, "a hook is working on it".into())),
-        Err(error) => return Err(error.into()),
-    };
-    // Read again under the lock: a hook may have finished it meanwhile.
-    Ok(match host.claim(&uuid)? {
-        None => line(Outcome::Released, String::new()),
-        Some(Entry::Unreadable { why, .. }) => {
-            line(Outcome::Report, format!("its claim cannot be read: {why}"))
-        }
-        Some(Entry::Claim(claim)) => {
-            let (result, why) = settle(&host, claim, &libvirt::state(uri, &uuid), dry_run);
-            line(result, why)
-        }
-    })
-}
-
-fn settle(host: &Host, claim: Claim, state: &DomainState, dry_run: bool) -> (Outcome, String) {
-    match decide(&claim, host.me(), host.boot(), state) {
-        Action::Keep => match lost(host, &claim) {
-            Ok(lost) if lost.is_empty() => (Outcome::Kept, String::new()),
-            Ok(lost) => (
-                Outcome::Report,
-                format!("the domain runs, but is without {}", lost.join(", ")),
-            ),
-            Err(error) => (Outcome::Skipped, error.to_string()),
-        },
-        Action::Skip(why) => (Outcome::Skipped, why),
-        Action::Report(why) => (Outcome::Report, why),
-        Action::Finish if dry_run => (Outcome::WouldRelease, String::new()),
-        Action::Finish => match finish(host, claim) {
-            Ok(true) => (Outcome::Released, String::new()),
-            Ok(false) => (
-                Outcome::Left,
-                "an attach of unknown outcome: run reconcile once more later".into(),
-            ),
-            Err(left) => (Outcome::Left, left.to_string()),
-        },
+        report.text(out)?;
     }
+    Ok(report.verdict())
 }
 
-/// Volumes of a running domain that are not attached here with the access it needs. Reported, never given back:
-/// after a takeover elsewhere that would hand a stale guest its disk.
-fn lost(host: &Host, claim: &Claim) -> Result<Vec<String>, ApiError> {
-    let refs: Vec<_> = claim.volumes.iter().map(Held::reference).collect();
-    let listing = host.attachments(&refs)?;
-    let gone = claim
-        .volumes
-        .iter()
-        .filter(|held| held.rights(&listing, host.me()) < Some(held.access));
-    Ok(gone
-        .map(|held| format!("volume \"{}\" ({})", held.volume, held.disk))
-        .collect())
-}
-
-/// Lets go of a claim; false when it has to stay for one more look.
-fn finish(host: &Host, claim: Claim) -> Result<bool, Left> {
-    let claim = release::found(claim);
-    let may_go = may_go(&claim);
-    release::let_go(
-        host,
-        Claim {
-            unsure: claim.unsure && !may_go,
-            ..claim
-        },
-    )?;
-    Ok(may_go)
+/// Looks at everything, and does something about it unless it is a dry run.
+pub fn reconcile(config: &Config, libvirt: &Libvirt, dry_run: bool) -> Result<Report, Failure> {
+    let entries = host(config)?.claims()?;
+    let mut lines = claims::settle(config, libvirt, &entries, dry_run)?;
+    lines.extend(running::adopt(config, libvirt, dry_run)?);
+    Ok(Report(lines))
 }
 
 fn text(line: &Line) -> String {
@@ -175,14 +149,19 @@ fn text(line: &Line) -> String {
         Outcome::Kept => "in use",
         Outcome::Released => "released",
         Outcome::WouldRelease => "would be released",
-        Outcome::Skipped => "skipped",
+        Outcome::Adopted => "adopted: it ran without a claim",
+        Outcome::WouldAdopt => "would be adopted: it runs without a claim",
+        Outcome::Skipped | Outcome::Busy => "skipped",
         Outcome::Left => "not released",
         Outcome::Report => "left alone",
     };
     let why = if line.why.is_empty() {
         String::new()
     } else {
-        format!(": {}", line.why)
+        format!(": {}", shown::plain_line(&line.why))
     };
-    format!("{} ({}): {what}{why}", line.domain.escape_debug(), line.uuid)
+    match (&line.domain, &line.uuid) {
+        (Some(domain), Some(uuid)) => format!("{domain} ({uuid}): {what}{why}"),
+        _ => format!("{what}{why}"),
+    }
 }

@@ -6,11 +6,16 @@
 //! Pure. [`scan`] has three outcomes for its caller: understood; not understood, and the bytes do not
 //! [mention StorPool](mentions_storpool); not understood, and they may name a volume.
 
+mod attributes;
+pub mod edit;
+mod outline;
 mod scan;
 mod tokens;
 
 use std::ops::Range;
 
+pub use attributes::Written;
+pub use outline::{Element, Outline, Style};
 pub use scan::scan;
 
 use crate::volume::{Access, DomainUuid, PathMeaning, path_meaning};
@@ -25,6 +30,8 @@ pub struct Domain {
     pub name: String,
     /// Every local path that QEMU opens for storage, in document order, StorPool's or not.
     pub sources: Vec<Source>,
+    /// Whether `/domain/resource` is there: libvirt gives one to every domain it starts on a host with cgroups.
+    pub resource: bool,
     /// The cloud stack that left its metadata in the domain.
     pub manager: Option<Manager>,
     /// Our own metadata element.
@@ -205,11 +212,6 @@ fn is_value_of_dev(xml: &[u8], at: usize) -> bool {
         .trim_ascii_end();
     let name = before.strip_suffix(b"=").map(<[u8]>::trim_ascii_end);
     name.is_some_and(|name| name.ends_with(b"dev"))
-}
-
-/// TEMPORARY
-pub fn with_nonce(xml: &[u8], _nonce: &str) -> Result<Vec<u8>, ScanError> {
-    Ok(xml.to_vec())
 }
 
 /// Do the bytes hold `storpool` anywhere? The question that is left when a document was not understood.

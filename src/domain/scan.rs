@@ -15,7 +15,15 @@ use super::{Domain, Kind, Manager, Place, ScanError, Settings, Source, StartupPo
 use crate::volume::{Access, DomainUuid};
 
 /// Namespace of our own metadata element.
-const OUR_NAMESPACE: &str = "urn:spvirt:domain:1";
+pub(super) const OUR_NAMESPACE: &str = "urn:spvirt:domain:1";
+
+/// What is said of a document whose root is something else.
+pub(super) fn no_domain(offset: usize) -> ScanError {
+    ScanError {
+        reason: "the root element is not <domain>",
+        offset,
+    }
+}
 
 /// Reads a domain.
 ///
@@ -26,15 +34,14 @@ pub fn scan(xml: &[u8]) -> Result<Domain, ScanError> {
     let mut tokens = Tokens::new(xml)?;
     let mut scanner = Scanner::default();
     loop {
-        let at = tokens.position();
         match tokens.next()? {
             Some(Token::Open(element)) => {
                 if !scanner.open(&element) {
-                    return Err(tokens.refuse("the root element is not <domain>", at));
+                    return Err(no_domain(element.span.start));
                 }
             }
             Some(Token::Text(piece)) => scanner.text(&piece),
-            Some(Token::Close) => scanner.close(),
+            Some(Token::Close(_)) => scanner.close(),
             None => return Ok(scanner.domain),
         }
     }
@@ -123,6 +130,10 @@ impl Scanner {
             (Role::Domain, "metadata") => Role::Metadata,
             (Role::Domain, "os") => Role::Os,
             (Role::Domain, "devices") => Role::Devices,
+            (Role::Domain, "resource") => {
+                self.domain.resource = true;
+                Role::Other
+            }
             (Role::Os, "nvram") if element.attribute("type").is_none() => self.reads_text(Role::NvramText),
             (Role::Os, "nvram") => Role::Nvram(image(Place::Nvram, element, None)),
             (Role::Nvram(nvram), "source") => {

@@ -31,8 +31,8 @@ const BOM: &[u8] = "\u{feff}".as_bytes();
 pub(super) enum Token<'t, 'a> {
     /// An element begins.
     Open(Open<'t, 'a>),
-    /// The element that was opened last and is not closed yet ends.
-    Close,
+    /// The element that was opened last and is not closed yet ends. The bytes of its end tag: none after `<a/>`.
+    Close(Range<usize>),
     /// Character data inside the root.
     Text(Piece<'a>),
 }
@@ -43,6 +43,8 @@ pub(super) struct Open<'t, 'a> {
     pub name: &'a str,
     /// Namespace of the element, if it is in one. Empty when its prefix was never declared.
     pub namespace: Option<&'t str>,
+    /// The bytes of the tag, from `<` to `>`.
+    pub span: Range<usize>,
     attributes: &'t [Attribute<'a>],
 }
 
@@ -129,19 +131,20 @@ impl<'a> Tokens<'a> {
     /// The next token, or `None` after the whole document was read and found well formed.
     pub fn next(&mut self) -> Result<Option<Token<'_, 'a>>, ScanError> {
         if mem::take(&mut self.close_next) {
-            return Ok(Some(self.close()));
+            let at = self.position();
+            return Ok(Some(self.close(at..at)));
         }
         loop {
             let from = self.position();
             let event = self.reader.read_event().map_err(|e| self.broken(&e))?;
             let span = from..self.position();
             match event {
-                Event::Start(tag) => return self.open(&tag, from).map(Some),
+                Event::Start(tag) => return self.open(&tag, span).map(Some),
                 Event::Empty(tag) => {
                     self.close_next = true;
-                    return self.open(&tag, from).map(Some);
+                    return self.open(&tag, span).map(Some);
                 }
-                Event::End(_) => return Ok(Some(self.close())),
+                Event::End(_) => return Ok(Some(self.close(span))),
                 Event::Text(text) => {
                     if self.depth > 0 {
                         let value = text.xml10_content();
@@ -192,7 +195,8 @@ impl<'a> Tokens<'a> {
         usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX)
     }
 
-    fn open(&mut self, tag: &BytesStart<'_>, from: usize) -> Result<Token<'_, 'a>, ScanError> {
+    fn open(&mut self, tag: &BytesStart<'_>, span: Range<usize>) -> Result<Token<'_, 'a>, ScanError> {
+        let from = span.start;
         if self.depth == 0 && mem::replace(&mut self.root_seen, true) {
             return Err(self.refuse("a second root element", from));
         }
@@ -222,14 +226,15 @@ impl<'a> Tokens<'a> {
         Ok(Token::Open(Open {
             name: written.split_once(':').map_or(written, |(_, local)| local),
             namespace,
+            span: self.base + span.start..self.base + span.end,
             attributes: &self.attributes,
         }))
     }
 
-    fn close(&mut self) -> Token<'_, 'a> {
+    fn close(&mut self, span: Range<usize>) -> Token<'_, 'a> {
         self.depth = self.depth.saturating_sub(1);
         self.namespaces.pop();
-        Token::Close
+        Token::Close(self.base + span.start..self.base + span.end)
     }
 
     /// Reads the attributes of `tag`, whose name begins at `at`.
@@ -320,7 +325,7 @@ fn distance(whole: &str, part: &str) -> usize {
 }
 
 /// The value of an attribute, decoded and normalised, unless it is not allowed.
-fn attribute_value(raw: &str) -> Option<Cow<'_, str>> {
+pub(super) fn attribute_value(raw: &str) -> Option<Cow<'_, str>> {
     // Nearly all values: nothing to decode, to normalise or to forbid.
     if raw
         .bytes()

@@ -23,7 +23,8 @@ pub struct Input {
 impl Input {
     /// Reads to the end. Of what is too long only whether it speaks of StorPool is kept. An unreadable stdin is
     /// an empty one.
-    pub(super) fn read(mut stdin: impl Read) -> Self {
+    #[must_use]
+    pub fn read(mut stdin: impl Read) -> Self {
         let mut bytes = Vec::new();
         let complete = (&mut stdin).take(XML_MAX).read_to_end(&mut bytes);
         let mut rest_mentions_storpool = false;
@@ -66,7 +67,7 @@ impl Input {
 
     /// Itself with the number of a migration in our metadata element.
     pub(super) fn with_nonce(&self, nonce: &str) -> Result<Vec<u8>, String> {
-        domain::with_nonce(&self.bytes, nonce).map_err(|error| self.place(error))
+        domain::edit::with_nonce(&self.bytes, nonce).map_err(|error| self.place(error))
     }
 
     /// Where in the input an error is, and which.
@@ -77,11 +78,16 @@ impl Input {
 
     /// The domain, or why it is not understood.
     pub(super) fn domain(&self) -> Result<(Domain, DomainUuid), String> {
+        let domain = self.document()?;
+        let uuid = domain.uuid.clone().ok_or_else(|| "it has no UUID".to_owned())?;
+        Ok((domain, uuid))
+    }
+
+    /// The domain, which need not have a UUID yet, or why it is not understood.
+    pub fn document(&self) -> Result<Domain, String> {
         if self.too_long {
             return Err(format!("it is longer than {} MiB", XML_MAX >> 20));
         }
-        let domain = domain::scan(&self.bytes).map_err(|error| self.place(error))?;
-        let uuid = domain.uuid.clone().ok_or_else(|| "it has no UUID".to_owned())?;
-        Ok((domain, uuid))
+        domain::scan(&self.bytes).map_err(|error| self.place(error))
     }
 }

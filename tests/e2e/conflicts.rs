@@ -14,7 +14,7 @@ const REASSIGN: &str = "VolumesReassignWait";
 const LIST: &str = "AttachmentsList";
 const SERVICES: &str = "ServicesList";
 /// A client without devices.
-const OTHER: u16 = 7;
+pub const OTHER: u16 = 7;
 const NEVER: &str = "SPVIRT_TAKEOVER=never\n";
 
 /// The cases of this file.
@@ -44,7 +44,7 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
 }
 
 /// Client 7 is up and has the volume.
-fn give_to_other(stage: &Stage, volume: &str, rights: &str) {
+pub fn give_to_other(stage: &Stage, volume: &str, rights: &str) {
     stage
         .cluster
         .control("client", Some(&json!({"id": OTHER, "up": true})));
@@ -59,7 +59,7 @@ fn ends(stage: &Stage, domain: &str) {
 }
 
 /// The items of all reassigns since the requests were last forgotten, a list for each.
-fn reassigns(stage: &Stage) -> Vec<Vec<Value>> {
+pub fn reassigns(stage: &Stage) -> Vec<Vec<Value>> {
     let requests = stage.cluster.requests();
     let bodies = requests.iter().filter(|request| request.call == REASSIGN);
     let items = bodies.map(|request| {
@@ -75,9 +75,13 @@ fn never(stage: &mut Stage) {
     stage.settings(NEVER);
     assert_eq!(
         stage.refused("mine"),
-        "hosta: mine: volume \"mine\" (disk vda, /dev/storpool/mine) is attached rw on client 7, and SPVIRT_TAKEOVER=never leaves it there: stop its domain and detach it there first"
+        "hosta: mine: volume \"mine\" (disk vda, /dev/storpool/mine) is attached rw on client 7, which is up, and SPVIRT_TAKEOVER=never leaves it there: stop its domain and detach it there first; see \"spvirt explain mine\"; to take it all the same: \"spvirt takeover mine\""
     );
-    assert_eq!(stage.calls(), [REASSIGN, LIST, REASSIGN], "two and the undo");
+    assert_eq!(
+        stage.calls(),
+        [REASSIGN, LIST, REASSIGN, SERVICES],
+        "two, the undo, and who is up, for the message"
+    );
     assert_eq!(stage.attached_to(OTHER), ["mine rw"]);
     stage.settings("");
     stage.nothing_is_left();
@@ -92,7 +96,7 @@ fn never_by_metadata(stage: &mut Stage) {
     give_to_other(stage, "shy", "rw");
     let line = stage.refused("shy");
     assert!(line.contains("is attached rw on client 7"), "{line}");
-    assert_eq!(stage.calls(), [REASSIGN, LIST, REASSIGN]);
+    assert_eq!(stage.calls(), [REASSIGN, LIST, REASSIGN, SERVICES]);
     assert_eq!(stage.attached_to(OTHER), ["shy rw"]);
     stage.nothing_is_left();
     // And the other way round: the host says never, the domain safe.
@@ -177,14 +181,14 @@ fn holder_comes_back(stage: &mut Stage) {
 }
 
 /// A second host that is StorPool client 2.
-fn second_host(stage: &mut Stage) -> Host {
+pub fn second_host(stage: &mut Stage) -> Host {
     let host = stage.cluster.host("hostb", 2);
     host.write("/etc/storpool.conf.d/spvirt.conf", "SPVIRT_DEADLINE=15\n");
     host
 }
 
 /// A process of the host that has the device open for writing, until it is told to end.
-fn opener(stage: &Stage, host: &Host, volume: &str) -> Running {
+pub fn opener(stage: &Stage, host: &Host, volume: &str) -> Running {
     let hold = format!("exec 3<>/dev/storpool/{volume}; exec tail -f /dev/null");
     let holder = host.spawn(&["sh", "-c", &hold]);
     host.wait_for("the device is open", SOON, || !stage.cluster.openers().is_empty());
@@ -198,7 +202,7 @@ fn open_holder(stage: &mut Stage) {
     let holder = opener(stage, &other, "open");
     assert_eq!(
         stage.refused("open"),
-        "hosta: open: volume \"open\" (disk vda, /dev/storpool/open) is open on client 2, which is up: stop the domain that uses it there first ('open' is open at client 2)"
+        "hosta: open: volume \"open\" (disk vda, /dev/storpool/open) is open on client 2, which is up: stop the domain that uses it there first ('open' is open at client 2); see \"spvirt explain open\"; to take it all the same: \"spvirt takeover open\""
     );
     assert_eq!(stage.attached_to(2), ["open rw"]);
     stage.nothing_is_left();

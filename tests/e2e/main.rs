@@ -25,6 +25,10 @@ mod sharing;
 mod sources;
 mod stage;
 mod stops;
+mod verbs;
+mod verbs_adopt;
+mod verbs_force;
+mod verbs_reconcile;
 
 use std::process::ExitCode;
 
@@ -50,5 +54,9 @@ fn main() -> ExitCode {
     let suite = conflicts::cases(suite);
     let suite = races::cases(suite);
     let suite = journal::cases(suite);
+    let suite = verbs::cases(suite);
+    let suite = verbs_force::cases(suite);
+    let suite = verbs_reconcile::cases(suite);
+    let suite = verbs_adopt::cases(suite);
     suite.run()
 }

@@ -176,23 +176,33 @@ impl Stage {
     /// saw no two writers.
     #[track_caller]
     pub fn only_attached(&self, expected: &[&str]) {
-        self.only_polite_requests();
-        assert_eq!(self.attached(), expected, "attachments");
-        let devices = self
-            .host
-            .exec(&["sh", "-c", "ls -d /dev/sp-* 2>/dev/null | wc -l"])
-            .ok();
-        assert_eq!(devices.stdout.trim(), expected.len().to_string(), "devices");
-        let held = self.host.exec(&[
-            "sh",
-            "-c",
-            "for f in /run/spvirt/lock/*.lock; do [ -e $f ] && ! flock -n $f true && echo $f; done; true",
-        ]);
-        assert_eq!(held.ok().stdout, "", "held locks");
+        self.only_attached_on(&self.host, expected);
         assert_eq!(
             self.cluster.monitor(),
             Vec::<serde_json::Value>::new(),
             "two writers"
         );
+    }
+
+    /// Exactly this is attached to a host, with a device each, and no lock is held there.
+    #[track_caller]
+    pub fn only_attached_on(&self, host: &Host, expected: &[&str]) {
+        self.only_polite_requests();
+        let name = host.name();
+        assert_eq!(self.attached_to(host.client()), expected, "attachments of {name}");
+        let devices = host
+            .exec(&["sh", "-c", "ls -d /dev/sp-* 2>/dev/null | wc -l"])
+            .ok();
+        assert_eq!(
+            devices.stdout.trim(),
+            expected.len().to_string(),
+            "devices of {name}"
+        );
+        let held = host.exec(&[
+            "sh",
+            "-c",
+            "for f in /run/spvirt/lock/*.lock; do [ -e $f ] && ! flock -n $f true && echo $f; done; true",
+        ]);
+        assert_eq!(held.ok().stdout, "", "held locks on {name}");
     }
 }

@@ -78,6 +78,27 @@ fn a_list_keeps_what_was_asked_for() {
 }
 
 #[test]
+fn a_list_keeps_everything_of_a_client_if_asked() {
+    let body = br##"{"data":[
+        {"volume":"root","snapshot":false,"client":5,"rights":"rw","pos":0,"globalId":"d.n.1"},
+        {"volume":"root","snapshot":false,"client":"7","rights":"rw","pos":0,"globalId":"d.n.1"},
+        {"volume":"#system","snapshot":false,"client":7,"rights":"rw","pos":1,"globalId":"d.n.5"},
+        {"volume":"*gone","snapshot":true,"client":7,"rights":"ro","pos":2},
+        {"volume":"other","snapshot":false,"client":6,"rights":"rw","pos":2,"globalId":"d.n.4"}
+    ]}"##;
+    let found = |objects: &[VolumeRef], also| {
+        let listing = read_attachments_of(&body[..], objects, client(also), client(5)).unwrap();
+        let lines = listing.unwrap().attachments.into_iter();
+        lines
+            .map(|line| format!("{} {}", line.name, line.client))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[], 7), ["root 7", "#system 7", "*gone 7"]);
+    assert_eq!(found(&[by_name("root")], 6), ["root 5", "root 7", "other 6"]);
+    assert_eq!(found(&[], 8), [""; 0]);
+}
+
+#[test]
 fn what_is_not_a_list_of_attachments_is_an_error_and_never_empty() {
     for body in [
         "",

@@ -217,6 +217,12 @@ impl Cluster {
         &self.folder
     }
 
+    /// The loop devices that are the cluster's attachments now.
+    #[must_use]
+    pub fn loop_devices(&self) -> Vec<String> {
+        leftovers::loop_devices(&self.folder)
+    }
+
     /// Process of the simulator's keeper.
     #[must_use]
     pub fn keeper(&self) -> i32 {

@@ -160,6 +160,10 @@ impl Running {
         if let Some(pid) = self.pid() {
             process::signal(pid, signal);
         }
+        // nsenter stops with the command, and would not notice its end.
+        if self.in_host && signal != Signal::SIGSTOP {
+            process::signal(i32::try_from(self.child.id()).expect("a pid"), Signal::SIGCONT);
+        }
     }
 
     /// Waits for the end.

@@ -9,7 +9,7 @@ use std::process::exit;
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
 
-use crate::{command, init, keeper, prerequisites};
+use crate::{caller, command, init, keeper, prerequisites};
 
 /// Role of a process that the rig starts from its own binary: first argument.
 pub(crate) const HOST: &str = "__rig-host";
@@ -17,6 +17,10 @@ pub(crate) const HOST: &str = "__rig-host";
 pub(crate) const INIT: &str = "__rig-init";
 /// The process that cleans up after a cluster.
 pub(crate) const KEEPER: &str = "__rig-keeper";
+/// A process in a host that calls hooks.
+pub(crate) const CALLER: &str = "__rig-caller";
+/// A process in a host that stands for QEMU.
+pub(crate) const QEMU: &str = "__rig-qemu";
 
 /// Moves this process into a network and a mount namespace of its own; must be the first statement of `main`, while
 /// there is only one thread.
@@ -34,6 +38,8 @@ pub fn enter() {
         HOST => init::parent(&plan),
         INIT => init::run(&plan),
         KEEPER => keeper::run(&plan),
+        CALLER => caller::run(),
+        QEMU => caller::qemu(),
         _ => return enter_namespaces(),
     };
     exit(i32::from(code != std::process::ExitCode::SUCCESS));

@@ -19,6 +19,9 @@ pub enum Guest {
     Reset(u16),
     /// Rewrites 512 KiB of its memory for ever: with a low `--bandwidth` its migration never ends.
     Dirty,
+    /// Writes numbered sectors to its boot disk, at most some thousand a second: sector N is full of the number N,
+    /// in order from 1. Stops at the first write that fails. Rewrites its memory as [`Guest::Dirty`] does.
+    Numbers,
     /// No boot sector: a data volume.
     None,
 }
@@ -33,6 +36,7 @@ impl Guest {
             Self::Button => [BUTTON_PRESSED, POWER_OFF, HALT_FOR_EVER].concat(),
             Self::Reset(ticks) => [&ticks_pass(ticks)[..], RESET, HALT_FOR_EVER].concat(),
             Self::Dirty => DIRTY.to_vec(),
+            Self::Numbers => NUMBERS.to_vec(),
             Self::None => return None,
         };
         sector.resize(SECTOR - 2, 0);
@@ -101,6 +105,53 @@ const DIRTY: &[u8] = &[
     0xeb, 0xe9, //                jmp round
 ];
 
+/// The sectors go out through the firmware, several in one request, as each request costs it milliseconds on a busy
+/// machine. After some requests the memory is rewritten, and the next timer interrupt waited for.
+const NUMBERS: &[u8] = &[
+    0x31, 0xc0, //                         xor ax, ax
+    0x8e, 0xd8, //                         mov ds, ax
+    0x8e, 0xd0, //                         mov ss, ax
+    0xbc, 0x00, 0x7c, //                   mov sp, 0x7c00
+    0xfb, //                               sti
+    0xfc, //                               cld
+    0xbd, 0x08, 0x00, //         tick:     mov bp, 8
+    0x31, 0xc0, //               request:  xor ax, ax
+    0x8e, 0xc0, //                         mov es, ax
+    0x66, 0xa1, 0x65, 0x7c, //             mov eax, [first]
+    0xbf, 0x00, 0x80, //                   mov di, 0x8000
+    0xb9, 0x80, 0x00, //         sector:   mov cx, 128
+    0x66, 0xf3, 0xab, //                   rep stosd
+    0x66, 0x40, //                         inc eax
+    0x81, 0xff, 0x00, 0xc0, //             cmp di, 0xc000
+    0x75, 0xf2, //                         jne sector
+    0xbe, 0x5d, 0x7c, //                   mov si, packet
+    0xb2, 0x80, //                         mov dl, 0x80
+    0xb8, 0x00, 0x43, //                   mov ax, 0x4300
+    0xcd, 0x13, //                         int 0x13
+    0x72, 0x27, //                         jc stop
+    0x83, 0x06, 0x65, 0x7c, 0x20, //       add word [first], 32
+    0x83, 0x16, 0x67, 0x7c, 0x00, //       adc word [first + 2], 0
+    0x4d, //                               dec bp
+    0x75, 0xce, //                         jnz request
+    0xbb, 0x00, 0x10, //                   mov bx, 0x1000
+    0x8e, 0xc3, //               segment:  mov es, bx
+    0x31, 0xff, //                         xor di, di
+    0xb9, 0x00, 0x80, //                   mov cx, 0x8000
+    0xa1, 0x65, 0x7c, //                   mov ax, [first]
+    0xf3, 0xab, //                         rep stosw
+    0x80, 0xc7, 0x10, //                   add bh, 0x10
+    0x80, 0xff, 0x90, //                   cmp bh, 0x90
+    0x75, 0xec, //                         jne segment
+    0xf4, //                               hlt
+    0xeb, 0xb1, //                         jmp tick
+    0xf4, //                     stop:     hlt
+    0xeb, 0xfd, //                         jmp stop
+    0x10, 0x00, 0x20, 0x00, //   packet:   its size, 32 sectors
+    0x00, 0x80, 0x00, 0x00, //             memory: 0000:8000
+    0x01, 0x00, 0x00, 0x00, //   first:    sector, and the number to write there
+    0x00, 0x00, 0x00, 0x00,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +168,14 @@ mod tests {
         assert_eq!(jump(BUTTON_PRESSED, 16), 11, "again");
         assert_eq!(jump(DIRTY, 19), 3, "segment");
         assert_eq!(jump(DIRTY, 21), 0, "round");
+        let (tick, request, sector, segment, stop) = (0x0b, 0x0e, 0x19, 0x36 + 0xd, 0x5a);
+        assert_eq!(jump(NUMBERS, 0x25), sector);
+        assert_eq!(jump(NUMBERS, 0x31), stop);
+        assert_eq!(jump(NUMBERS, 0x3e), request);
+        assert_eq!(jump(NUMBERS, 0x55), segment);
+        assert_eq!(jump(NUMBERS, 0x58), tick);
+        assert_eq!(jump(NUMBERS, 0x5b), stop);
+        assert_eq!(NUMBERS[0x5d..0x65], [16, 0, 32, 0, 0, 0x80, 0, 0], "packet");
     }
 
     #[test]
@@ -127,6 +186,7 @@ mod tests {
             Guest::Button,
             Guest::Reset(5),
             Guest::Dirty,
+            Guest::Numbers,
         ] {
             let sector = guest.boot_sector().unwrap();
             assert_eq!(sector.len(), SECTOR);

@@ -280,6 +280,12 @@ impl Host {
             .ok();
     }
 
+    /// Pulls the host's network cable, or plugs it in again.
+    pub fn plugged(&self, plugged: bool) {
+        let state = if plugged { "up" } else { "down" };
+        command::run(&["ip", "link", "set", &self.place.cable, state]);
+    }
+
     /// Waits until `condition` holds.
     #[track_caller]
     pub fn wait_for(&self, what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {
@@ -343,6 +349,18 @@ fn start_init(place: &Place) -> (Child, i32) {
     let [pid, ready] = said;
     assert_eq!(ready, "ready");
     (parent, pid.parse().expect("a pid"))
+}
+
+/// A command inside the host of this process 1.
+pub(crate) fn inside(init: i32, argv: &[&str]) -> Command {
+    let enter = enter_command(init);
+    let mut command = Command::new(&enter[0]);
+    command
+        .args(&enter[1..])
+        .args(argv)
+        // Cargo's library path would travel into every program of the host.
+        .env_remove("LD_LIBRARY_PATH");
+    command
 }
 
 /// What to put before a command to run it inside a host.

@@ -34,33 +34,44 @@
     clippy::missing_panics_doc
 )]
 
+mod caller;
 mod cluster;
 mod command;
 mod daemons;
 mod domain;
 mod enter;
 mod evidence;
+mod freezer;
 mod guest;
 mod host;
 mod init;
 mod journal;
 mod keeper;
 mod leftovers;
+mod numbers;
 mod prerequisites;
 pub mod process;
 mod simulator;
 mod suite;
 mod system;
+mod tracer;
+mod userfaultfd;
 pub mod wait;
 
+pub use caller::{Call, Caller, Ended, Life, Start};
 pub use cluster::{Binaries, Cluster, binary};
 pub use command::{Output, Running, domain_starts};
 pub use domain::Domain;
 pub use enter::enter;
+pub use freezer::Frozen;
 pub use guest::Guest;
 pub use host::Host;
 pub use leftovers::{assert_no_leftovers, left_of, leftovers};
 pub use nix::sys::signal::Signal;
+pub use nix::sys::stat::{major, minor};
+pub use numbers::Numbers;
 pub use simulator::{Attachment, Request, Simulator};
 pub use suite::Suite;
 pub use system::System;
+pub use tracer::{Moment, Syscall, Trace};
+pub use userfaultfd::{PostCopyAllowed, post_copy_allowed};

@@ -129,15 +129,22 @@ impl Simulator {
     pub fn volume(&self, name: &str, mib: u64, guest: Guest) {
         self.tell("api/VolumeCreate", &json!({"name": name, "size": mib << 20}));
         if let Some(sector) = guest.boot_sector() {
-            let id = &self.describe(name)["id"];
-            // The file behind the volume; nothing has it open before the first attachment.
-            let file = self.volumes.join(format!("{id}.img"));
+            // Nothing has it open before the first attachment.
+            let file = self.file(name);
             let written = File::options().write(true).open(&file).and_then(|file| {
                 file.write_all_at(&sector, 0)?;
                 file.sync_all()
             });
             written.unwrap_or_else(|e| panic!("boot sector of {name}, {}: {e}", file.display()));
         }
+    }
+
+    /// The file behind a volume.
+    #[track_caller]
+    #[must_use]
+    pub fn file(&self, volume: &str) -> PathBuf {
+        let id = &self.describe(volume)["id"];
+        self.volumes.join(format!("{id}.img"))
     }
 
     /// Record of a volume.
@@ -236,6 +243,12 @@ impl Simulator {
         self.tell("fault", &json!({"call": call, "count": count, "fault": fault}));
     }
 
+    /// Every call of `call` meets `fault` from now on.
+    #[track_caller]
+    pub fn fault_forever(&self, call: &str, fault: &Value) {
+        self.tell("fault", &json!({"call": call, "fault": fault}));
+    }
+
     /// Takes all faults back; what hangs goes on.
     #[track_caller]
     pub fn clear_faults(&self) {
@@ -272,6 +285,12 @@ impl Simulator {
     #[must_use]
     pub fn monitor(&self) -> Vec<Value> {
         self.read("monitor")
+    }
+
+    /// Forgets them: what was seen so far was meant to be.
+    #[track_caller]
+    pub fn forget_monitor(&self) {
+        self.tell("monitor/reset", &json!({}));
     }
 
     /// Who has which volume open at which client now.

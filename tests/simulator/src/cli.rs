@@ -360,6 +360,7 @@ Kinds and their parameters (optional ones in brackets; times in ms). \"Applied\"
   hang-before [ms=N]                       silence (without ms until `fault release`), then as usual
   hang-after [ms=N]                        applied, silence, then the reply
   slow [before=N] [after=N]                pauses before and after applying
+  jitter [before=N] [after=N] [seed=N]     pauses of chance, up to these, other ones for each call
   drip ms=N                                applied; the body comes 16 bytes at a time
   garbage [text=TEXT]                      applied; the body is not JSON
   truncate                                 applied; half the body, Content-Length promises all

@@ -64,6 +64,16 @@ pub enum Kind {
         #[serde(default)]
         after: u64,
     },
+    /// A pause of chance before and after applying, up to these; every call has its own, and the same seed gives the
+    /// same pauses.
+    Jitter {
+        #[serde(default)]
+        before: u64,
+        #[serde(default)]
+        after: u64,
+        #[serde(default)]
+        seed: u64,
+    },
     /// Applied; the body comes 16 bytes at a time with this pause.
     Drip { ms: u64 },
     /// Applied; the body is not JSON.
@@ -94,6 +104,28 @@ pub enum Kind {
     ClientDown { client: u16 },
 }
 
+impl Kind {
+    /// The fault for the so-many-th call it strikes.
+    fn for_call(&self, number: u64) -> Self {
+        let Self::Jitter { before, after, seed } = *self else {
+            return self.clone();
+        };
+        let random = scrambled(scrambled(seed) ^ number);
+        Self::Slow {
+            before: (random >> 32) % (before + 1),
+            after: (random & 0xffff_ffff) % (after + 1),
+        }
+    }
+}
+
+/// Numbers that are next to each other become numbers that have nothing in common (`SplitMix64`).
+fn scrambled(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 /// An entry of the queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -109,6 +141,9 @@ pub struct Fault {
     /// How many calls it lets pass first.
     #[serde(default)]
     pub skip: u64,
+    /// How many calls it has struck.
+    #[serde(default)]
+    pub struck: u64,
     /// What it does.
     #[serde(rename = "fault")]
     pub kind: Kind,
@@ -177,7 +212,8 @@ impl Faults {
                 continue;
             }
             fault.count = fault.count.map(|n| n.saturating_sub(1));
-            hit = Some(fault.kind.clone());
+            hit = Some(fault.kind.for_call(fault.struck));
+            fault.struck += 1;
             break;
         }
         queue.faults.retain(|f| f.count != Some(0));
@@ -215,8 +251,32 @@ mod tests {
             call: call.to_owned(),
             count,
             skip,
+            struck: 0,
             kind,
         }
+    }
+
+    #[test]
+    fn pauses_of_chance_differ_and_come_again() {
+        let pauses = |seed| -> Vec<_> {
+            let faults = Faults::default();
+            let kind = Kind::Jitter {
+                before: 300,
+                after: 20,
+                seed,
+            };
+            faults.add(fault("*", None, 0, kind));
+            let struck = (0..50).map(|_| match faults.strike("A") {
+                Some(Kind::Slow { before, after }) => (before, after),
+                other => panic!("{other:?}"),
+            });
+            struck.collect()
+        };
+        let first = pauses(7);
+        assert_eq!(first, pauses(7));
+        assert_ne!(first, pauses(8));
+        assert!(first.iter().all(|(before, after)| *before <= 300 && *after <= 20));
+        assert!(first.iter().any(|(before, _)| *before > 200) && first.iter().any(|(_, after)| *after < 5));
     }
 
     #[test]
