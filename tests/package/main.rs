@@ -16,6 +16,7 @@ mod guests;
 mod older_libvirt;
 mod removal;
 mod stage;
+mod units;
 mod upgrade;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         // Two hosts boot in the first case.
         let suite = Suite::sharing(name, make).deadline(Duration::from_mins(3));
         let suite = guests::cases(suite);
+        let suite = units::cases(suite);
         let suite = upgrade::cases(suite);
         let suite = older_libvirt::cases(suite);
         let suite = removal::cases(suite);
