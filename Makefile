@@ -28,7 +28,12 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PYTHON ?= python3
 DENY_VERSION := 0.20.2
 DENY := $(TARGET)/tools/bin/cargo-deny
+CYCLONEDX_VERSION := 0.5.9
+CYCLONEDX := $(TARGET)/tools/bin/cargo-cyclonedx
+PACKAGE := $(TARGET)/package
 STAGE := tests/stage
+# The tests that cargo leaves out unless they are named.
+SUITES := rig killed races e2e migration package
 # With a plain PATH, because libvirt repeats it in front of every refusal.
 DEMO := $(AS_ROOT) env PATH=/usr/sbin:/usr/bin:/sbin:/bin $(TARGET)/debug/spvirt-demo
 
@@ -64,7 +69,7 @@ test: setup ## Set up and run everything: what CI runs
 # All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
 # at most three times: checked, built for the tests (which later stages find ready), and checked without the helper's.
 .PHONY: stages
-stages: check unit conformance conformance-config rig killed races e2e e2e-contrary migration migration-contrary demo-runs documents deny
+stages: check unit conformance conformance-config rig killed races e2e e2e-contrary migration migration-contrary demo-runs documents deny package-test
 
 .PHONY: check
 check: format lints hook-alone documentation ## Format, lints, documentation, and the hook where no libvirt-dev is
@@ -74,6 +79,7 @@ format:
 	@$(STAGE) "format" 1m cargo fmt --all --check
 lints:
 	@$(STAGE) "lints" 15m cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	@$(STAGE) "lints of the suites on real hosts" 5m cargo clippy --quiet --locked --workspace $(SUITES:%=--test %) -- -D warnings
 hook-alone:
 	@$(STAGE) "the hook without libvirt" 10m cargo clippy --quiet --locked --package spvirt --no-default-features -- -D warnings
 documentation:
@@ -182,7 +188,41 @@ deny: $(DENY) ## Licences, sources and banned crates, by cargo-deny
 $(DENY):
 	@$(STAGE) "building cargo-deny" 15m cargo install --quiet --locked --debug --version $(DENY_VERSION) --root $(TARGET)/tools cargo-deny
 
+.PHONY: setup-package
+setup-package:
+	@timeout --kill-after=30s 15m tests/setup package </dev/null
+
+.PHONY: package-programs
+package-programs: setup-package
+	@$(STAGE) "the programs as they are shipped" 20m packaging/compile $(PACKAGE)/build
+
+.PHONY: deb
+deb: package-programs ## A Debian package, in target/package (of what Debian 12 and 13 both can run)
+	@rm -f $(PACKAGE)/*.deb
+	@$(STAGE) "the deb" 3m packaging/deb/build $(PACKAGE)/build/release $(PACKAGE)
+
+.PHONY: rpm
+rpm: package-programs ## An RPM package, in target/package, with the SELinux module
+	@rm -f $(PACKAGE)/*.rpm
+	@$(STAGE) "the rpm" 3m packaging/rpm/build $(PACKAGE)/build/release $(PACKAGE)
+
+.PHONY: package-test
+package-test: deb rpm ## Both packages, on clean Debian 12 and 13 (fetches about 300 MB the first time)
+	@SPVIRT_AS_ROOT="$(AS_ROOT)" $(STAGE) "packages" 25m tests/package/run $(PACKAGE)
+
+.PHONY: sbom
+sbom: $(CYCLONEDX) ## What the programs are made of, as CycloneDX, in target/package
+	@$(STAGE) "SBOM" 3m packaging/sbom $(CYCLONEDX) $(PACKAGE)
+
+$(CYCLONEDX):
+	@$(STAGE) "building cargo-cyclonedx" 15m cargo install --quiet --locked --debug --version $(CYCLONEDX_VERSION) --root $(TARGET)/tools cargo-cyclonedx
+
+.PHONY: install
+install: ## Put every file of a package below DESTDIR (packagers; `make package-programs` first)
+	packaging/install $(PACKAGE)/build/release $(or $(DESTDIR),$(error say where: make install DESTDIR=/some/folder))
+
 .PHONY: clean
 clean: ## Remove everything that was built
+	$(AS_ROOT) rm -rf $(PACKAGE)
 	cargo clean
 	rm -rf .venv

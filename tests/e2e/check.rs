@@ -16,7 +16,7 @@ use crate::stage::Stage;
 const MAIN: &str = "/etc/storpool.conf";
 const EXTRA: &str = "/etc/storpool.conf.d/zz-case.conf";
 /// For the two questions to a libvirt that does not answer, and the ones to StorPool.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The cases of this file.
 pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {

@@ -4,15 +4,19 @@
 //! What every case plays on: a cluster, a host with the shipped programs, and the question that ends each case,
 //! whether everything is as it should be.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use spvirt_rig::{Binaries, Cluster, Domain, Guest, Host};
+use spvirt_rig::{Binaries, Cluster, Domain, Guest, Host, System};
 
 /// Settings that keep refusals short; the defaults are for people, who are more patient than tests.
 const SETTINGS: &str = "SPVIRT_DEADLINE=15\n";
 /// Environment: switches of the simulator, `name=value` separated by blanks. What StorPool's documents leave
 /// open is a switch, and the suite must pass either way.
 const SWITCHES: &str = "SPVIRT_E2E_SWITCHES";
+/// Environment: folders, separated by `:`, the topmost first, that hosts have as their root instead of the machine's.
+/// Both programs are those that are installed there.
+const ROOT: &str = "SPVIRT_E2E_ROOT";
 /// For what libvirt does by itself after virsh has returned.
 pub const SOON: Duration = Duration::from_secs(20);
 
@@ -32,11 +36,16 @@ pub struct Stage {
 impl Stage {
     /// A fresh cluster with one host.
     pub fn new() -> Self {
-        let binaries = Binaries::new(
-            spvirt_rig::binary("storpool-sim"),
-            env!("CARGO_BIN_EXE_spvirt-hook"),
-        );
-        let mut cluster = Cluster::start(&binaries.with_ctl(env!("CARGO_BIN_EXE_spvirt")));
+        let simulator = spvirt_rig::binary("storpool-sim");
+        let binaries = match std::env::var(ROOT) {
+            Ok(root) => {
+                let layers: Vec<PathBuf> = root.split(':').map(PathBuf::from).collect();
+                Binaries::on(simulator, System::unbooted(&layers))
+            }
+            Err(_) => Binaries::new(simulator, env!("CARGO_BIN_EXE_spvirt-hook"))
+                .with_ctl(env!("CARGO_BIN_EXE_spvirt")),
+        };
+        let mut cluster = Cluster::start(&binaries);
         for switch in std::env::var(SWITCHES).unwrap_or_default().split_whitespace() {
             let (name, value) = switch.split_once('=').expect("name=value in the switches");
             cluster.switch(name, value);

@@ -31,7 +31,7 @@ pub fn cases(suite: Suite<Pair>) -> Suite<Pair> {
         })
         .shared("fails: the destination's QEMU dies", |pair: &mut Pair| {
             stays(pair, "bereft", &["--live"], |pair, _, _| {
-                pair.b.qemu_kill("bereft")
+                pair.b.qemu_kill("bereft");
             });
         })
         .shared("fails: the source's QEMU dies", source_dies)

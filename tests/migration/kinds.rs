@@ -18,7 +18,7 @@ pub fn cases(suite: Suite<Pair>) -> Suite<Pair> {
     suite
         .shared("migrate: live, in 2 + 1 requests", live)
         .shared("migrate: with the guest paused", |pair: &mut Pair| {
-            kind(pair, "paused", &[], 0)
+            kind(pair, "paused", &[], 0);
         })
         .shared("migrate: peer to peer", |pair: &mut Pair| {
             kind(pair, "peers", &["--live", "--p2p"], LEAST);

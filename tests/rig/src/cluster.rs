@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use crate::evidence::{self, Registered, Source};
-use crate::{Host, Simulator, command, enter, init, keeper, leftovers, wait};
+use crate::{Host, Simulator, System, command, enter, init, keeper, leftovers, wait};
 
 /// StorPool's port.
 const PORT: u16 = 81;
@@ -32,6 +32,8 @@ pub struct Binaries {
     pub hook: PathBuf,
     /// The helper; shown in every host as `/usr/sbin/spvirt`.
     pub ctl: Option<PathBuf>,
+    /// What every host has as its root instead of the machine's. The hook and the helper are those it holds.
+    pub system: Option<System>,
 }
 
 impl Binaries {
@@ -41,6 +43,17 @@ impl Binaries {
             simulator: simulator.into(),
             hook: hook.into(),
             ctl: None,
+            system: None,
+        }
+    }
+
+    /// A simulator, and hosts on another system, with what is installed there.
+    pub fn on(simulator: impl Into<PathBuf>, system: System) -> Self {
+        Self {
+            simulator: simulator.into(),
+            hook: PathBuf::new(),
+            ctl: None,
+            system: Some(system),
         }
     }
 
@@ -53,6 +66,9 @@ impl Binaries {
 
     /// What a host shows under which path.
     fn shown(&self) -> Vec<(PathBuf, PathBuf)> {
+        if self.system.is_some() {
+            return Vec::new();
+        }
         let here = |path: &Path| fs::canonicalize(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let mut shown = vec![(here(&self.hook), PathBuf::from("/usr/sbin/spvirt-hook"))];
         shown.extend(
@@ -73,6 +89,7 @@ pub struct Cluster {
     keeper: Child,
     folder: PathBuf,
     programs: Vec<(PathBuf, PathBuf)>,
+    system: Option<System>,
     /// Number of the cluster in this process; part of its addresses.
     number: u8,
     /// Names of the hosts there have been; the place in this list is part of a host's address.
@@ -159,6 +176,7 @@ impl Cluster {
             keeper,
             folder,
             programs: binaries.shown(),
+            system: binaries.system.clone(),
             number,
             hosts: Vec::new(),
             _evidence: evidence,
@@ -187,6 +205,7 @@ impl Cluster {
             address: address(self.number, index),
             api: (address(self.number, 254), PORT),
             programs: self.programs.clone(),
+            system: self.system.clone(),
             simulator: self.simulator.clone(),
             uuid: format!("a0000000-0000-4000-8000-{:06x}{index:06x}", self.number),
         })
@@ -240,6 +259,7 @@ pub(crate) struct Place {
     /// Address and port of StorPool's API.
     pub(crate) api: (String, u16),
     pub(crate) programs: Vec<(PathBuf, PathBuf)>,
+    pub(crate) system: Option<System>,
     pub(crate) simulator: Simulator,
     /// UUID by which libvirt knows the host.
     pub(crate) uuid: String,

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the spvirt authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-//! libvirt's daemons on a test host: real ones, without systemd.
+//! libvirt's daemons on a test host: real ones, started by the rig, or by systemd where a host has it.
 
 use std::fs;
 use std::time::Duration;
@@ -17,6 +17,22 @@ impl Host {
     /// Starts libvirtd (and virtlogd, if it does not run) and waits until it answers and has found its running domains
     /// again, their `reconnect` hooks included.
     pub fn libvirtd_start(&self) {
+        if self.booted() {
+            // The socket that listens for migrations can only start before the daemon.
+            let start = "systemctl start libvirtd-tcp.socket && systemctl start libvirtd.service";
+            let _ = self.exec(&["sh", "-c", start]).ok();
+        } else {
+            self.daemons_start();
+        }
+        self.wait_for("libvirtd answers", PATIENCE, || self.virsh(&["uri"]).code == 0);
+        for domain in self.virsh(&["list", "--name"]).ok().stdout.split_whitespace() {
+            // Has to wait for libvirtd's own job on the domain, and that is the reconnect.
+            let _ = self.virsh(&["dommemstat", domain]);
+        }
+    }
+
+    /// Starts the daemons that do not run.
+    fn daemons_start(&self) {
         for (daemon, arguments) in [
             ("virtlogd", &["--daemon"][..]),
             ("libvirtd", &["--daemon", "--listen"]),
@@ -28,15 +44,36 @@ impl Host {
                 let _ = self.exec(&argv).ok();
             }
         }
-        self.wait_for("libvirtd answers", PATIENCE, || self.virsh(&["uri"]).code == 0);
-        for domain in self.virsh(&["list", "--name"]).ok().stdout.split_whitespace() {
-            // Has to wait for libvirtd's own job on the domain, and that is the reconnect.
-            let _ = self.virsh(&["dommemstat", domain]);
-        }
+    }
+
+    /// Waits until systemd has started everything, and stops libvirtd, which is to read the rig's configuration.
+    ///
+    /// # Panics
+    /// When something has failed.
+    pub(crate) fn await_boot(&self) {
+        self.wait_for("systemd listens", PATIENCE, || {
+            self.path("/run/systemd/private").exists()
+        });
+        let state = self.exec(&["systemctl", "is-system-running", "--wait"]);
+        assert!(
+            state.stdout.trim() == "running",
+            "{}: {state}\n{}",
+            self.name(),
+            self.exec(&["systemctl", "--failed", "--full"])
+        );
+        let mut stop = vec!["systemctl", "stop"];
+        stop.extend(SOCKETS.iter().chain(&["libvirtd.service"]));
+        let _ = self.exec(&stop).ok();
     }
 
     /// Stops libvirtd as `systemctl stop` does; domains keep running.
     pub fn libvirtd_stop(&self) {
+        if self.booted() {
+            let mut stop = vec!["systemctl", "stop"];
+            stop.extend(SOCKETS.iter().chain(&["libvirtd.service"]));
+            let _ = self.exec(&stop).ok();
+            return;
+        }
         self.libvirtd_end(Signal::SIGTERM);
     }
 
@@ -63,6 +100,9 @@ impl Host {
         self.wait_for("libvirtd has ended", PATIENCE, || !process::lives(pid));
     }
 }
+
+/// By these systemd starts libvirtd again as soon as somebody calls.
+const SOCKETS: [&str; 3] = ["libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket"];
 
 /// Where a daemon writes its pid.
 fn pid_file(daemon: &str) -> String {

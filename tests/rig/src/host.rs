@@ -57,6 +57,9 @@ impl Host {
             namespace,
             _evidence: evidence,
         };
+        if host.booted() {
+            host.await_boot();
+        }
         host.connect();
         host.configure();
         place.simulator.add_client(place.client, &host.path("/dev"));
@@ -116,14 +119,15 @@ impl Host {
                 "cgroup_controllers = [ ]\nmigration_host = \"{name}\"\nkeepalive_interval = 2\nkeepalive_count = 3\n"
             ),
         );
-        let _ = self
-            .exec(&[
-                "ln",
-                "-sfn",
-                "/usr/sbin/spvirt-hook",
-                "/etc/libvirt/hooks/qemu.d/50-storpool",
-            ])
-            .ok();
+        if self.place.system.is_none() {
+            let link = "/etc/libvirt/hooks/qemu.d/50-storpool";
+            let _ = self.exec(&["ln", "-sfn", "/usr/sbin/spvirt-hook", link]).ok();
+        }
+    }
+
+    /// Whether systemd is its process 1.
+    pub(crate) fn booted(&self) -> bool {
+        self.place.system.as_ref().is_some_and(|system| system.booted)
     }
 
     /// Its name.
@@ -317,6 +321,7 @@ fn start_init(place: &Place) -> (Child, i32) {
         folder,
         hosts: place.folder.join("hosts"),
         programs: place.programs.clone(),
+        system: place.system.clone(),
     };
     let mut parent = Command::new("/proc/self/exe")
         .args([enter::HOST, &serde_json::to_string(&plan).expect("JSON")])

@@ -11,16 +11,19 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde::{Deserialize, Serialize};
+
+use crate::system::{self, Cgroup, System};
 
 /// What process 1 is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) hosts: PathBuf,
     /// Programs to show under another path: (file on this machine, path in the host).
     pub(crate) programs: Vec<(PathBuf, PathBuf)>,
+    /// What the host has as its root; the machine's, without.
+    pub(crate) system: Option<System>,
 }
 
 /// Folders of the machine that a host sees as its own copy-on-write version.
@@ -52,7 +57,7 @@ const HIDDEN: [&str; 9] = [
 ];
 
 /// Folders that libvirt or the product expect and that packages or systemd make on a real host.
-const EXPECTED: [&str; 9] = [
+pub(crate) const EXPECTED: [&str; 9] = [
     "/etc/libvirt/hooks/qemu.d",
     "/etc/storpool.conf.d",
     "/var/cache/libvirt/qemu",
@@ -82,27 +87,66 @@ const OPTIONAL_NODES: [&str; 3] = ["kvm", "vhost-net", "userfaultfd"];
 
 /// Parent of process 1: makes the namespaces, prints the pid of process 1 as the test sees it, waits for its end.
 pub(crate) fn parent(plan: &str) -> ExitCode {
-    unshare(
-        CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWIPC
-            | CloneFlags::CLONE_NEWNET
-            | CloneFlags::CLONE_NEWPID,
-    )
-    .expect("own namespaces");
-    let mut init = Command::new("/proc/self/exe")
+    let namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWPID;
+    unshare(namespaces).expect("own namespaces");
+    let known: Plan = serde_json::from_str(plan).expect("a host plan");
+    if known.system.as_ref().is_some_and(|system| system.booted) {
+        return parent_of_systemd(plan, &known);
+    }
+    let mut init = start(plan, Stdio::inherit());
+    let _ = init.wait();
+    ExitCode::SUCCESS
+}
+
+/// systemd watches no pipe of ours: this process does, and kills it when the test has gone. Process 1 gone, the kernel
+/// kills everything in the namespace.
+fn parent_of_systemd(plan: &str, known: &Plan) -> ExitCode {
+    bind_flags(Path::new("/"), MsFlags::MS_PRIVATE | MsFlags::MS_REC);
+    let cgroup = Cgroup::enter(known);
+    unshare(CloneFlags::CLONE_NEWCGROUP).expect("a cgroup namespace");
+    let mut init = start(plan, Stdio::null());
+    cgroup.leave();
+    let stdin = std::io::stdin();
+    // No thread could wait for one of the two: there is none after a step into another pid namespace.
+    while let Ok(None) = init.try_wait() {
+        let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut fds, 100_u16);
+        // Nobody ever writes: readable means that the test is gone.
+        if fds[0].any().unwrap_or(true) {
+            let _ = init.kill();
+            let _ = init.wait();
+        }
+    }
+    cgroup.remove();
+    ExitCode::SUCCESS
+}
+
+/// Starts process 1 and tells its pid.
+fn start(plan: &str, stdin: Stdio) -> Child {
+    let init = Command::new("/proc/self/exe")
         .args([super::enter::INIT, plan])
+        .stdin(stdin)
         .spawn()
         .expect("process 1");
     println!("{}", init.id());
     std::io::stdout().flush().expect("the pipe to the test");
-    let _ = init.wait();
-    ExitCode::SUCCESS
+    init
 }
 
 /// Process 1.
 pub(crate) fn run(plan: &str) -> ExitCode {
     let plan: Plan = serde_json::from_str(plan).expect("a host plan");
+    if plan.system.as_ref().is_some_and(|system| system.booted) {
+        set_pdeathsig(Signal::SIGKILL).expect("an end with the parent");
+        build(&plan);
+        println!("ready");
+        std::io::stdout().flush().expect("the pipe to the test");
+        system::boot();
+    }
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
     children.thread_block().expect("SIGCHLD blocked");
@@ -137,6 +181,10 @@ fn build(plan: &Plan) {
     nix::unistd::sethostname(&plan.name).expect("the host's name");
     umask(Mode::from_bits_truncate(0o022));
     bind_flags(Path::new("/"), MsFlags::MS_PRIVATE | MsFlags::MS_REC);
+    if let Some(system) = &plan.system {
+        system::build(plan, system);
+        return;
+    }
     mount_fs("proc", Path::new("/proc"), "");
     let changes = |path: &str| plan.folder.join(path.trim_start_matches('/').replace('/', "-"));
     let first_boot = !changes(COPIED[0]).exists();
@@ -156,24 +204,27 @@ fn build(plan: &Plan) {
         }
     }
     devices(&plan.folder.join("dev"));
+    replace(&plan.folder.join("dev"), "/dev");
     own_sysfs(&plan.folder.join("sys"));
+    replace(&plan.folder.join("sys"), "/sys");
     mount_fs("tmpfs", Path::new("/run"), "mode=755");
     for path in EXPECTED {
         fs::create_dir_all(path).expect("a folder libvirt expects");
     }
     give_to_qemu(Path::new("/var/lib/libvirt/qemu"));
-    // A boot of its own, so that claims of "an earlier boot" can be told from this one's.
-    let boot_id = Path::new("/run/boot-id");
-    fs::write(
-        boot_id,
-        fs::read("/proc/sys/kernel/random/uuid").expect("a fresh UUID"),
-    )
-    .expect("a boot id");
-    bind(boot_id, Path::new("/proc/sys/kernel/random/boot_id"));
+    own_boot(Path::new("/"));
     for (program, path) in &plan.programs {
         fs::write(path, "").expect("a place for a program");
         bind(program, path);
     }
+}
+
+/// A boot of its own, so that claims of "an earlier boot" can be told from this one's.
+pub(crate) fn own_boot(root: &Path) {
+    let boot_id = root.join("run/boot-id");
+    let fresh = fs::read("/proc/sys/kernel/random/uuid").expect("a fresh UUID");
+    fs::write(&boot_id, fresh).expect("a boot id");
+    bind(&boot_id, &root.join("proc/sys/kernel/random/boot_id"));
 }
 
 /// Makes the place for the disks of a cluster's hosts: in memory, as an overlay's upper folder must not lie on another
@@ -199,9 +250,8 @@ fn copy_on_write(changes: &Path, path: &str) {
 
 /// A private /dev, as devtmpfs would be on another machine.
 ///
-/// `/dev/storpool` must not be a mount of its own (libvirt treats mounts below /dev in a special way), and the old
-/// /dev has to be gone, not just covered: libvirt would trip over a `/dev/pts` it still sees in the mount table.
-fn devices(dev: &Path) {
+/// `/dev/storpool` must not be a mount of its own: libvirt treats mounts below /dev in a special way.
+pub(crate) fn devices(dev: &Path) {
     // Looked up before the machine's /dev goes.
     let optional = OPTIONAL_NODES.map(|name| (name, fs::metadata(Path::new("/dev").join(name)).ok()));
     fs::create_dir_all(dev).expect("a folder for /dev");
@@ -233,8 +283,13 @@ fn devices(dev: &Path) {
         "newinstance,ptmxmode=0666,mode=620,gid=5",
     );
     mount_fs("tmpfs", &dev.join("shm"), "mode=1777");
-    umount2("/dev", MntFlags::MNT_DETACH).expect("the machine's /dev unmounted");
-    mount(Some(dev), "/dev", None::<&str>, MsFlags::MS_MOVE, None::<&str>).expect("the host's /dev in place");
+}
+
+/// Puts a mount in the place of the machine's. That has to be gone, not just covered: libvirt would trip over a
+/// `/dev/pts` it still sees in the mount table.
+fn replace(own: &Path, at: &str) {
+    umount2(at, MntFlags::MNT_DETACH).expect("the machine's folder unmounted");
+    mount(Some(own), at, None::<&str>, MsFlags::MS_MOVE, None::<&str>).expect("the host's folder in place");
 }
 
 /// A /sys of the host's own network namespace (else libvirt finds network cards that it cannot open), with the
@@ -242,17 +297,7 @@ fn devices(dev: &Path) {
 fn own_sysfs(sys: &Path) {
     fs::create_dir_all(sys).expect("a folder for /sys");
     mount_fs("sysfs", sys, "");
-    let cgroups = MsFlags::MS_BIND | MsFlags::MS_REC;
-    mount(
-        Some("/sys/fs/cgroup"),
-        &sys.join("fs/cgroup"),
-        None::<&str>,
-        cgroups,
-        None::<&str>,
-    )
-    .expect("cgroups");
-    umount2("/sys", MntFlags::MNT_DETACH).expect("the machine's /sys unmounted");
-    mount(Some(sys), "/sys", None::<&str>, MsFlags::MS_MOVE, None::<&str>).expect("the host's /sys in place");
+    system::bind_recursively(Path::new("/sys/fs/cgroup"), &sys.join("fs/cgroup"));
 }
 
 /// Makes a character device node.
@@ -262,13 +307,13 @@ fn character(path: &Path, device: u64, mode: u32) {
 }
 
 /// Mounts a file system of its own kind.
-fn mount_fs(kind: &str, at: &Path, options: &str) {
+pub(crate) fn mount_fs(kind: &str, at: &Path, options: &str) {
     mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(options))
         .unwrap_or_else(|e| panic!("cannot mount {kind} on {} ({options}): {e}", at.display()));
 }
 
 /// Shows a file of the machine under another path.
-fn bind(source: &Path, at: &Path) {
+pub(crate) fn bind(source: &Path, at: &Path) {
     mount(Some(source), at, None::<&str>, MsFlags::MS_BIND, None::<&str>)
         .unwrap_or_else(|e| panic!("cannot show {} as {}: {e}", source.display(), at.display()));
 }

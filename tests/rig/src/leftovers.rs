@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::{command, process};
+use crate::{command, process, system};
 
 /// Everything this process has made so far.
 static MADE: Mutex<Made> = Mutex::new(Made {
@@ -80,6 +80,7 @@ pub fn left_of(folder: &Path) -> Vec<String> {
             .into_iter()
             .map(|device| format!("loop device {device}")),
     );
+    found.extend(system::cgroups_of(folder));
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("the mount table");
     found.extend(
         mounts

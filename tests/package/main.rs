@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! The package on clean Debian 12 and Debian 13 hosts that systemd has booted, with the libvirt of each: installed,
+//! upgraded, downgraded, removed and purged, while domains start, run, migrate and stop. `make package-test` builds what
+//! this needs and runs it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod guests;
+mod older_libvirt;
+mod removal;
+mod stage;
+mod units;
+mod upgrade;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use spvirt_rig::Suite;
+
+use crate::stage::Stage;
+
+fn main() -> ExitCode {
+    spvirt_rig::enter();
+    let debians = [
+        ("the package on Debian 12", "bookworm", "9.0.0"),
+        ("the package on Debian 13", "trixie", "11.3.0"),
+    ];
+    let mut ended = ExitCode::SUCCESS;
+    for (name, release, libvirt) in debians {
+        // Two hosts boot in the first case.
+        let suite =
+            Suite::sharing(name, move || Stage::new(release, libvirt)).deadline(Duration::from_mins(3));
+        let suite = guests::cases(suite);
+        let suite = units::cases(suite);
+        let suite = upgrade::cases(suite);
+        let suite = older_libvirt::cases(suite);
+        let suite = removal::cases(suite);
+        if suite.run() != ExitCode::SUCCESS {
+            ended = ExitCode::FAILURE;
+        }
+    }
+    ended
+}

@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: 2026 the spvirt authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+//! The units under the systemd of each Debian, sandboxed as they are.
+
+use spvirt_rig::Suite;
+
+use crate::stage::{LINK, SOON, Stage, shell};
+
+/// The cases of this file.
+pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
+    suite
+        .shared("units: enabled, and nothing but the timer is started", enabled)
+        .shared("units: the timer's service finishes what is left", reconciles)
+        .shared("units: boot starts what autostart could not", boots)
+        .shared("units: an update starts none of them again", updated)
+}
+
+/// A property of a unit.
+fn property(stage: &Stage, unit: &str, name: &str) -> String {
+    let command = format!("systemctl show --property={name} --value {unit}");
+    shell(&stage.a, &command).trim_end().to_owned()
+}
+
+fn enabled(stage: &mut Stage) {
+    stage.installed();
+    for (unit, enabled, active) in [
+        ("spvirt-boot.service", "enabled", "inactive"),
+        ("spvirt-reconcile.timer", "enabled", "active"),
+        ("spvirt-reconcile.service", "static", "inactive"),
+    ] {
+        assert_eq!(property(stage, unit, "UnitFileState"), enabled, "{unit}");
+        assert_eq!(property(stage, unit, "ActiveState"), active, "{unit}");
+    }
+    let verify = "systemd-analyze verify --man=no spvirt-boot.service spvirt-reconcile.timer spvirt-reconcile.service 2>&1";
+    let said = shell(&stage.a, &format!("{verify} | grep spvirt || true"));
+    assert_eq!(said, "");
+}
+
+/// What a lost call leaves: a claim without a domain.
+fn reconciles(stage: &mut Stage) {
+    stage.running("unheard");
+    let _ = shell(&stage.a, &format!("mv {LINK} /root/link"));
+    let _ = stage.a.virsh(&["destroy", "unheard"]).ok();
+    let _ = shell(&stage.a, &format!("mv /root/link {LINK}"));
+    assert_eq!(stage.attached(&stage.a), ["unheard"]);
+    let _ = shell(&stage.a, "systemctl start spvirt-reconcile.service");
+    assert_eq!(stage.attached(&stage.a), [] as [&str; 0]);
+    assert_eq!(property(stage, "spvirt-reconcile.service", "Result"), "success");
+}
+
+fn boots(stage: &mut Stage) {
+    stage.installed();
+    stage.domain("wanted");
+    let _ = stage.a.virsh(&["autostart", "wanted"]).ok();
+    let _ = shell(&stage.a, "systemctl start spvirt-boot.service");
+    stage.a.wait_for("the domain runs", SOON, || {
+        stage.a.state("wanted").as_deref() == Some("running")
+    });
+    stage.a.wait_for("the unit has done its work", SOON, || {
+        property(stage, "spvirt-boot.service", "SubState") == "exited"
+    });
+    assert_eq!(property(stage, "spvirt-boot.service", "Result"), "success");
+    stage.stop(&stage.a, "wanted");
+}
+
+/// A domain that somebody has stopped since the boot stays off.
+fn updated(stage: &mut Stage) {
+    stage.installed();
+    let since = property(stage, "spvirt-boot.service", "ExecMainStartTimestampMonotonic");
+    let _ = Stage::install(&stage.a, "newer");
+    assert_eq!(
+        property(stage, "spvirt-boot.service", "ExecMainStartTimestampMonotonic"),
+        since
+    );
+    assert_eq!(property(stage, "spvirt-reconcile.timer", "ActiveState"), "active");
+}
