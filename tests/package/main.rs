@@ -29,14 +29,13 @@ use crate::stage::Stage;
 fn main() -> ExitCode {
     spvirt_rig::enter();
     let debians = [
-        ("the package on Debian 12", "bookworm", "9.0.0"),
-        ("the package on Debian 13", "trixie", "11.3.0"),
+        Suite::sharing("the package on Debian 12", || Stage::new("bookworm", "9.0.0")),
+        Suite::sharing("the package on Debian 13", || Stage::new("trixie", "11.3.0")),
     ];
     let mut ended = ExitCode::SUCCESS;
-    for (name, release, libvirt) in debians {
+    for suite in debians {
         // Two hosts boot in the first case.
-        let suite =
-            Suite::sharing(name, move || Stage::new(release, libvirt)).deadline(Duration::from_mins(3));
+        let suite = suite.deadline(Duration::from_mins(3));
         let suite = guests::cases(suite);
         let suite = units::cases(suite);
         let suite = upgrade::cases(suite);
