@@ -207,7 +207,7 @@ rpm: package-programs ## An RPM package, in target/package, with the SELinux mod
 	@$(STAGE) "the rpm" 3m packaging/rpm/build $(PACKAGE)/build/release $(PACKAGE)
 
 .PHONY: package-test
-package-test: deb rpm ## Both packages, on clean Debian 12 and 13 (fetches about 300 MB the first time)
+package-test: setup-package ## Both packages, on clean Debian 12 and 13 (fetches about 300 MB the first time)
 	@SPVIRT_AS_ROOT="$(AS_ROOT)" $(STAGE) "packages" 25m tests/package/run $(PACKAGE)
 
 .PHONY: sbom
@@ -218,8 +218,10 @@ $(CYCLONEDX):
 	@$(STAGE) "building cargo-cyclonedx" 15m cargo install --quiet --locked --debug --version $(CYCLONEDX_VERSION) --root $(TARGET)/tools cargo-cyclonedx
 
 .PHONY: install
-install: ## Put every file of a package below DESTDIR (packagers; `make package-programs` first)
+install: ## Put every file of a package below DESTDIR, and libvirt's link (`make package-programs` first)
 	packaging/install $(PACKAGE)/build/release $(or $(DESTDIR),$(error say where: make install DESTDIR=/some/folder))
+	mkdir -p $(DESTDIR)/etc/libvirt/hooks/qemu.d
+	ln -sfn /usr/sbin/spvirt-hook $(DESTDIR)/etc/libvirt/hooks/qemu.d/50-storpool
 
 .PHONY: clean
 clean: ## Remove everything that was built

@@ -12,7 +12,7 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
     suite
         .shared("install: libvirtd reloads, once, and is not restarted", install)
         .shared("install: everything is where it belongs", files)
-        .shared("AppArmor's profile lets the link lead out", apparmor)
+        .shared("AppArmor: the hook may run, the guest gets its device", apparmor)
         .shared("a domain starts and stops", start_and_stop)
         .shared("a domain outlives libvirtd", outlives)
         .shared("a domain migrates there and back", migrates)
@@ -67,7 +67,7 @@ fn files(stage: &mut Stage) {
     assert_eq!(shell(host, "spvirt reconcile"), "No claims on this host.\n");
 }
 
-/// AppArmor does not run here: that the profile says what docs and package rely on is all that can be seen.
+/// AppArmor does not run here: what the profiles say is all that can be seen.
 fn apparmor(stage: &mut Stage) {
     let profile = stage
         .a
@@ -79,6 +79,15 @@ fn apparmor(stage: &mut Stage) {
             "libvirtd's profile has no {line}"
         );
     }
+    // The profile of a guest names the device that the link leads to, which is there by then.
+    stage.running("confined");
+    let device = shell(&stage.a, "readlink -f /dev/storpool/confined");
+    let helper = "virsh dumpxml confined | \
+        /usr/lib/libvirt/virt-aa-helper --dryrun -c -u libvirt-$(virsh domuuid confined) 2>&1";
+    let rules = shell(&stage.a, helper);
+    let rule = format!("\"{}\" rwk,", device.trim());
+    assert!(rules.contains(&rule), "no {rule} in {rules}");
+    stage.stop(&stage.a, "confined");
 }
 
 fn start_and_stop(stage: &mut Stage) {

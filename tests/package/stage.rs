@@ -4,6 +4,7 @@
 //! Two hosts on one cluster, and what cases do with the package on them.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,12 +19,23 @@ pub const CLAIMS: &str = "/var/lib/spvirt/claims";
 /// For what happens by itself, on a machine that is busy.
 pub const SOON: Duration = Duration::from_secs(30);
 
+/// A host that may go and come back.
+pub struct Slot(Option<Host>);
+
+impl Deref for Slot {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        self.0.as_ref().expect("the host is on")
+    }
+}
+
 /// Two clean hosts. The package is there as `/root/older.deb` and `/root/newer.deb`, the same programs in both.
 pub struct Stage {
     /// The first host.
-    pub a: Host,
+    pub a: Slot,
     /// Where domains migrate to.
-    pub b: Host,
+    pub b: Slot,
     /// The cluster; derefs to the simulator.
     pub cluster: Cluster,
 }
@@ -46,7 +58,15 @@ impl Stage {
             let running = format!("Running against daemon: {libvirt}");
             assert!(version.contains(&running), "{version}");
         }
+        let [a, b] = [a, b].map(|host| Slot(Some(host)));
         Self { a, b, cluster }
+    }
+
+    /// A power cut on the first host, and its next boot.
+    pub fn reboot(&mut self) {
+        let (name, client) = (self.a.name().to_owned(), self.a.client());
+        drop(self.a.0.take());
+        self.a.0 = Some(self.cluster.host(&name, client));
     }
 
     /// Installs a package on a host.

@@ -12,7 +12,10 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
     suite
         .shared("units: enabled, and nothing but the timer is started", enabled)
         .shared("units: the timer's service finishes what is left", reconciles)
-        .shared("units: boot starts what autostart could not", boots)
+        .shared(
+            "units: after a power cut, boot starts what autostart could not",
+            boots,
+        )
         .shared("units: an update starts none of them again", updated)
 }
 
@@ -49,11 +52,23 @@ fn reconciles(stage: &mut Stage) {
     assert_eq!(property(stage, "spvirt-reconcile.service", "Result"), "success");
 }
 
+/// A power cut while a domain runs. In the boot that follows libvirt starts its domains before StorPool answers.
 fn boots(stage: &mut Stage) {
-    stage.installed();
-    stage.domain("wanted");
+    stage.running("wanted");
     let _ = stage.a.virsh(&["autostart", "wanted"]).ok();
-    let _ = shell(&stage.a, "systemctl start spvirt-boot.service");
+    stage
+        .a
+        .write("/etc/storpool.conf.d/quick.conf", "SPVIRT_DEADLINE=5\n");
+    stage
+        .cluster
+        .fault_forever("*", &serde_json::json!({"kind": "transient"}));
+    stage.reboot();
+    let log = "journalctl --sync; journalctl --quiet --boot -t spvirt-hook SPVIRT_DOMAIN=wanted";
+    stage.a.wait_for("autostart is refused", SOON, || {
+        shell(&stage.a, log).contains("]: refused: ")
+    });
+    assert_eq!(property(stage, "spvirt-boot.service", "SubState"), "running");
+    stage.cluster.clear_faults();
     stage.a.wait_for("the domain runs", SOON, || {
         stage.a.state("wanted").as_deref() == Some("running")
     });
@@ -61,7 +76,12 @@ fn boots(stage: &mut Stage) {
         property(stage, "spvirt-boot.service", "SubState") == "exited"
     });
     assert_eq!(property(stage, "spvirt-boot.service", "Result"), "success");
+    assert_eq!(stage.attached(&stage.a), ["wanted"]);
+    let folders = "stat --format '%a %n' /run/spvirt /var/lib/spvirt";
+    assert_eq!(shell(&stage.a, folders), "700 /run/spvirt\n700 /var/lib/spvirt\n");
+    assert_eq!(property(stage, "spvirt-reconcile.timer", "ActiveState"), "active");
     stage.stop(&stage.a, "wanted");
+    let _ = shell(&stage.a, "rm /etc/storpool.conf.d/quick.conf");
 }
 
 /// A domain that somebody has stopped since the boot stays off.

@@ -5,7 +5,7 @@
 
 use spvirt_rig::{Signal, Suite};
 
-use crate::stage::{CLAIMS, SOON, Stage, shell, version};
+use crate::stage::{CLAIMS, LINK, SOON, Stage, shell, version};
 
 /// The file of settings that a person has changed.
 const SETTINGS: &str = "/etc/storpool.conf.d/spvirt.conf";
@@ -24,7 +24,15 @@ fn upgrade(stage: &mut Stage) {
     stage
         .a
         .write(SETTINGS, format!("{settings}SPVIRT_TAKEOVER=never\n"));
+    let link = format!("stat --format '%i %z' {LINK}");
+    let before = shell(&stage.a, &link);
     stage.undisturbed("upgraded", || Stage::install(&stage.a, "newer"));
+    // Exchanged, it would have a second one beside it for a while, and libvirt would run both.
+    assert_eq!(shell(&stage.a, &link), before, "the very same link");
+    assert_eq!(
+        shell(&stage.a, "dpkg --listfiles spvirt | grep hooks || true"),
+        ""
+    );
     assert_eq!(version(&stage.a), "0.1.0~test2");
     let kept = stage.a.read(SETTINGS).expect("the settings");
     assert!(kept.ends_with("SPVIRT_TAKEOVER=never\n"), "{kept}");

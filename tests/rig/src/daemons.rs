@@ -18,8 +18,8 @@ impl Host {
     /// again, their `reconnect` hooks included.
     pub fn libvirtd_start(&self) {
         if self.booted() {
-            // The socket that listens for migrations can only start before the daemon.
-            let start = "systemctl start libvirtd-tcp.socket && systemctl start libvirtd.service";
+            // The socket that listens for migrations can only start before the daemon; at the next boot it does.
+            let start = "systemctl enable --now libvirtd-tcp.socket && systemctl start libvirtd.service";
             let _ = self.exec(&["sh", "-c", start]).ok();
         } else {
             self.daemons_start();
@@ -46,7 +46,7 @@ impl Host {
         }
     }
 
-    /// Waits until systemd has started everything, and stops libvirtd, which is to read the rig's configuration.
+    /// Waits until systemd has started everything. Once, libvirtd is stopped, which is to read the rig's configuration.
     ///
     /// # Panics
     /// When something has failed.
@@ -61,9 +61,9 @@ impl Host {
             self.name(),
             self.exec(&["systemctl", "--failed", "--full"])
         );
-        let mut stop = vec!["systemctl", "stop"];
-        stop.extend(SOCKETS.iter().chain(&["libvirtd.service"]));
-        let _ = self.exec(&stop).ok();
+        if self.read("/etc/storpool.conf").is_none() {
+            self.libvirtd_stop();
+        }
     }
 
     /// Stops libvirtd as `systemctl stop` does; domains keep running.
