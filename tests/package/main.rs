@@ -12,10 +12,15 @@
     clippy::indexing_slicing
 )]
 
+#[path = "../docs/src/blocks.rs"]
+// With tests of its own, which this program does not run.
+#[allow(dead_code, unused_imports)]
+mod blocks;
 mod guests;
 mod older_libvirt;
 mod removal;
 mod stage;
+mod steps;
 mod units;
 mod upgrade;
 
@@ -40,6 +45,7 @@ fn main() -> ExitCode {
     // Two hosts boot in the first case.
     let suite = suite.deadline(Duration::from_mins(3));
     let suite = guests::cases(suite);
+    let suite = steps::cases(suite);
     let suite = units::cases(suite);
     let suite = upgrade::cases(suite);
     let suite = older_libvirt::cases(suite);

@@ -3,9 +3,12 @@
 
 //! The units under the systemd of each Debian, sandboxed as they are.
 
-use spvirt_rig::Suite;
+use spvirt_rig::{Signal, Suite};
 
 use crate::stage::{LINK, SOON, Stage, shell};
+
+/// Settings for what shall give up soon.
+const QUICK: &str = "/etc/storpool.conf.d/quick.conf";
 
 /// The cases of this file.
 pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
@@ -47,6 +50,28 @@ fn reconciles(stage: &mut Stage) {
     let _ = stage.a.virsh(&["destroy", "unheard"]).ok();
     let _ = shell(&stage.a, &format!("mv /root/link {LINK}"));
     assert_eq!(stage.attached(&stage.a), ["unheard"]);
+    // Somebody else's process has the device open: inside its sandbox the service sees who.
+    let hold = "exec setpriv --reuid=libvirt-qemu --clear-groups sleep 600 </dev/storpool/unheard";
+    let holder = stage.a.spawn(&["sh", "-c", hold]);
+    stage.a.write(QUICK, "SPVIRT_DEADLINE=15\n");
+    stage.a.wait_for("the device is open", SOON, || {
+        stage.a.exec(&["pgrep", "-xu", "libvirt-qemu", "sleep"]).code == 0
+    });
+    let _ = stage
+        .a
+        .exec(&["systemctl", "start", "spvirt-reconcile.service"])
+        .failed();
+    let log = shell(
+        &stage.a,
+        "journalctl --sync; journalctl --quiet -u spvirt-reconcile",
+    );
+    assert!(
+        log.contains("still open on this host") && log.contains(", sleep)"),
+        "{log}"
+    );
+    assert_eq!(stage.attached(&stage.a), ["unheard"]);
+    holder.signal(Signal::SIGKILL);
+    let _ = shell(&stage.a, &format!("rm {QUICK}"));
     let _ = shell(&stage.a, "systemctl start spvirt-reconcile.service");
     assert_eq!(stage.attached(&stage.a), [] as [&str; 0]);
     assert_eq!(property(stage, "spvirt-reconcile.service", "Result"), "success");
@@ -56,9 +81,7 @@ fn reconciles(stage: &mut Stage) {
 fn boots(stage: &mut Stage) {
     stage.running("wanted");
     let _ = stage.a.virsh(&["autostart", "wanted"]).ok();
-    stage
-        .a
-        .write("/etc/storpool.conf.d/quick.conf", "SPVIRT_DEADLINE=5\n");
+    stage.a.write(QUICK, "SPVIRT_DEADLINE=5\n");
     stage
         .cluster
         .fault_forever("*", &serde_json::json!({"kind": "transient"}));
@@ -81,7 +104,7 @@ fn boots(stage: &mut Stage) {
     assert_eq!(shell(&stage.a, folders), "700 /run/spvirt\n700 /var/lib/spvirt\n");
     assert_eq!(property(stage, "spvirt-reconcile.timer", "ActiveState"), "active");
     stage.stop(&stage.a, "wanted");
-    let _ = shell(&stage.a, "rm /etc/storpool.conf.d/quick.conf");
+    let _ = shell(&stage.a, &format!("rm {QUICK}"));
 }
 
 /// A domain that somebody has stopped since the boot stays off.
