@@ -194,8 +194,7 @@ fn attach<W: World>(
 ) -> Result<(), Refusal> {
     // What became of a failed request is for the list to say.
     let failure = ask(world, claim, items).err();
-    let mut history = History::default();
-    let mut listing = look_now(world, wants, claim, &mut history)?;
+    let mut listing = look(world, wants, &mut claim.volumes)?;
     if !plan::missing(wants, world.me(), &listing).is_empty() {
         if failure.as_ref().is_none_or(ApiError::may_be_pending) && explain::is_down(world) {
             // StorPool may keep the attach for the day this client is back, and show it only then.
@@ -206,22 +205,22 @@ fn attach<W: World>(
             return Err(error.into());
         }
     }
+    let mut history = History::default();
     loop {
         match plan::next(wants, world.me(), &listing, arrival, &history) {
             Step::Settle(ids) => {
                 settle(world, wants, claim, &ids)?;
                 if neighbours::wait_for_readers(world, wants, claim)? {
-                    listing = look_now(world, wants, claim, &mut history)?;
+                    listing = look(world, wants, &mut claim.volumes)?;
                     continue;
                 }
                 match devices(world, wants) {
-                    Ok(()) if !plan::is_stale(&history, world.now()) => return Ok(()),
-                    Ok(()) => history.stale += 1,
+                    Ok(()) => return Ok(()),
                     Err(refusal) if history.rounds > 0 => return Err(refusal),
                     Err(refusal) => {
                         history.rounds += 1;
                         // The list may know why; if it does not come, the device is what we know.
-                        listing = look_now(world, wants, claim, &mut history).map_err(|_| refusal)?;
+                        listing = look(world, wants, &mut claim.volumes).map_err(|_| refusal)?;
                         continue;
                     }
                 }
@@ -249,19 +248,8 @@ fn attach<W: World>(
             Step::TakeOver(requests) => take_over(world, claim, &requests, &mut history)?,
             Step::Refuse(refusal) => return Err(refusal),
         }
-        listing = look_now(world, wants, claim, &mut history)?;
+        listing = look(world, wants, &mut claim.volumes)?;
     }
-}
-
-/// Looks, and remembers when: by the time the list is answered it may be old.
-fn look_now<W: World>(
-    world: &W,
-    wants: &mut [Want],
-    claim: &mut Claim,
-    history: &mut History,
-) -> Result<Listing, Refusal> {
-    history.looked = world.now();
-    look(world, wants, &mut claim.volumes)
 }
 
 /// Sends a change. One that times out may be applied even after the next look, which the claim remembers.

@@ -27,10 +27,6 @@ pub const BUSY_PAUSE: Duration = Duration::from_millis(300);
 /// Longer than from the end of a verified `prepare` to QEMU having the disk open (20-500 ms seen): who still
 /// has it closed after this is not about to run it.
 const SETTLE: Duration = Duration::from_secs(2);
-/// A list that is older when everything is ready proves nothing any more: the other half of `SETTLE` is for QEMU.
-const FRESH: Duration = Duration::from_secs(1);
-/// Such lists before a start goes on all the same: an API that slow is as slow for the rivals.
-const STALE_LISTS: u8 = 3;
 /// Added per rival of a lower client id, so that rivals act one after the other, the lowest first.
 const STAGGER: Duration = Duration::from_millis(500);
 
@@ -52,10 +48,6 @@ pub struct History {
     pub waited: bool,
     /// Clients that were down in two readings; `None` before they were read.
     pub down: Option<BTreeSet<ClientId>>,
-    /// When the last list was asked for, in milliseconds since boot.
-    pub looked: u64,
-    /// Lists that were too old when everything was ready.
-    pub stale: u8,
     /// Looks at a busy volume so far, and StorPool's words.
     pub busy: Option<(u8, String)>,
 }
@@ -136,13 +128,6 @@ pub fn next(wants: &[Want], me: ClientId, listing: &Listing, arrival: Arrival, h
         None => Step::AskWhoIsDown(everyone),
         Some(down) => Step::TakeOver(takeover(&contested, me, down)),
     }
-}
-
-/// Whether the last list has to be asked for again before the start goes on.
-#[must_use]
-pub fn is_stale(history: &History, now: u64) -> bool {
-    let age = Duration::from_millis(now.saturating_sub(history.looked));
-    age > FRESH && history.stale < STALE_LISTS
 }
 
 /// The wants, by position, that are not attached here as they must be.
