@@ -42,6 +42,9 @@ pub enum Left {
         /// Who has it open, if that could be seen.
         holder: Option<String>,
     },
+    /// The domain's QEMU could not be killed.
+    #[error("the domain's QEMU still lives on this host ({0})")]
+    Alive(String),
     /// The claim was made by another client id: this host was replaced or its `SP_OURID` changed.
     #[error(
         "it was made when this host was client {theirs}; now it is client {mine}: detach its volumes there by hand"
@@ -88,8 +91,10 @@ pub fn let_go<W: World>(world: &W, mut claim: Claim) -> Result<(), Left> {
     }
     let learned = learn_ids(world, &mut claim);
     let _volumes = lock_volumes(world, &claim)?;
+    let all = claim.volumes.len();
     let items = decide(world, &mut claim)?;
     learned?;
+    no_qemu(world, &claim.uuid, all, &items)?;
     let asked = claim.clone();
     let outcome = detach(world, &mut claim, items);
     journal::volumes("given back", given_back(&asked, &claim, outcome.is_ok()));
@@ -164,6 +169,16 @@ fn decide<W: World>(world: &W, claim: &mut Claim) -> Result<Vec<Reassign>, Left>
     Ok(items)
 }
 
+/// That a volume can be detached proves that QEMU is gone. Where one of the claim's (`all` is how many) stays attached, for
+/// others or because it was before, nothing but a look at the processes does; a start beside an old QEMU would follow.
+fn no_qemu<W: World>(world: &W, uuid: &DomainUuid, all: usize, items: &[Reassign]) -> Result<(), Left> {
+    let detached = items.iter().filter(|item| item.attach.is_none()).count();
+    if all > 0 && detached == all {
+        return Ok(());
+    }
+    world.qemu(uuid).map_or(Ok(()), |qemu| Err(Left::Alive(qemu)))
+}
+
 /// What [`let_go`] would decide now, if the claim knows all ids. Changes nothing.
 pub fn intention<W: World>(world: &W, claim: &Claim) -> Result<Intent, PathError> {
     let others = others(world, &claim.uuid)?;
@@ -185,6 +200,7 @@ pub fn foresee<W: World>(world: &W, claim: &Claim, listing: &Listing) -> Result<
     ids_from_links(world, &mut claim);
     ids_from_list(&mut claim, listing);
     let items = intention(world, &claim)?.items;
+    no_qemu(world, &claim.uuid, claim.volumes.len(), &items)?;
     let attached = |item: &Reassign| attached(listing, &item.object.volume, world.me()).is_some();
     let items: Vec<_> = items.into_iter().filter(attached).collect();
     for item in &items {

@@ -36,6 +36,8 @@ pub enum Mistake {
     ReadersNotAwaited,
     /// Nobody asks which volume a name means.
     NamesNotAsked,
+    /// A QEMU that cannot be killed is looked for only by a detach.
+    OwnQemuNotSeen,
     /// A takeover forces everybody.
     ForceAll,
     /// Other claims do not protect anything.
@@ -207,6 +209,9 @@ impl World for Mistaken {
     }
     fn is_worked_on(&self, uuid: &DomainUuid) -> bool {
         !self.is(Mistake::ReadersNotAwaited) && self.call.is_worked_on(uuid)
+    }
+    fn qemu(&self, uuid: &DomainUuid) -> Option<String> {
+        self.call.qemu(uuid).filter(|_| !self.is(Mistake::OwnQemuNotSeen))
     }
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {
         self.call.proof_of_life(entry, volume)
