@@ -304,18 +304,54 @@ pub fn stake(
     each.unzip()
 }
 
+/// Links of attachments that no claim explains, by position: by hand, or not there any more. A link outlives its
+/// attachment while the client of its host is down, and for a moment after each detach.
+#[must_use]
+pub fn doubtful(wants: &[Want], links: &[Option<Link>], remembered: &[Entry]) -> Vec<bool> {
+    let is_doubtful = |(want, link): (&Want, &Option<Link>)| {
+        let identity = identity(want, link.as_ref());
+        link.is_some() && remembered.iter().all(|entry| entry.held(&identity).is_none())
+    };
+    wants.iter().zip(links).map(is_doubtful).collect()
+}
+
+/// Makes doubtful links say what StorPool says.
+pub fn confirm(
+    links: &mut [Option<Link>],
+    doubtful: &[bool],
+    wants: &[Want],
+    listing: &Listing,
+    me: ClientId,
+) {
+    let doubtful = links.iter_mut().zip(wants).zip(doubtful);
+    for ((link, want), _) in doubtful.filter(|(_, doubtful)| **doubtful) {
+        let want = Want {
+            global_id: identity(want, link.as_ref()).global_id,
+            ..want.clone()
+        };
+        let seen = Of::new(&want, listing, me);
+        let here = seen.lines.into_iter().find(|line| line.client == me);
+        *link = link.take().zip(here).map(|(link, line)| Link {
+            read_only: line.rights == Access::Ro,
+            ..link
+        });
+    }
+}
+
+/// As far as the want and a link tell.
+fn identity(want: &Want, link: Option<&Link>) -> Identity {
+    let linked = || link.and_then(|link| link.global_id.clone());
+    Identity {
+        volume: want.used.volume.clone(),
+        global_id: want.global_id.clone().or_else(linked),
+    }
+}
+
 /// The record of a want in a new claim: what was attached before any of us came is the lowest of what the link
 /// shows and of what the other claims of this volume remember, since one of *them* may have attached it.
 #[must_use]
 pub fn held(want: &Want, link: Option<&Link>, others: &[Entry]) -> Held {
-    let global_id = want
-        .global_id
-        .clone()
-        .or_else(|| link.and_then(|link| link.global_id.clone()));
-    let identity = Identity {
-        volume: want.used.volume.clone(),
-        global_id: global_id.clone(),
-    };
+    let identity = identity(want, link);
     let remembered = others
         .iter()
         .filter_map(|entry| entry.held(&identity))
@@ -324,9 +360,9 @@ pub fn held(want: &Want, link: Option<&Link>, others: &[Entry]) -> Held {
         .map(Link::access)
         .and_then(|now| remembered.fold(Some(now), Option::min));
     Held {
-        volume: want.used.volume.clone(),
+        volume: identity.volume,
         snapshot: want.snapshot,
-        global_id,
+        global_id: identity.global_id,
         access: want.access,
         shareable: want.shareable,
         before,
