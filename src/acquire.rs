@@ -3,6 +3,8 @@
 
 //! `prepare begin`: attach a domain's volumes, or leave everything as it was and say why not.
 
+pub(crate) mod stake;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use crate::refusal::Refusal;
 use crate::release::{self, Left};
 use crate::ticket::{self, Subject};
 use crate::volume::{Access, DomainUuid, GlobalId, VolumeRef};
-use crate::world::{Link, Stage, World};
+use crate::world::{Stage, World};
 
 /// Between two looks at the devices; they are normally there when the attach returns.
 const DEVICE_PAUSE: Duration = Duration::from_millis(10);
@@ -65,7 +67,7 @@ pub fn acquire_as<W: World>(
     if wants.is_empty() {
         return Ok(());
     }
-    let (mut claim, items) = stake(world, start, &mut wants, earlier)?;
+    let (mut claim, items) = stake::stake(world, start, &mut wants, earlier)?;
     let Err(refusal) = attach(world, arrival, &mut wants, &mut claim, &items) else {
         for access in [Access::Rw, Access::Ro] {
             let attached = claim.volumes.iter().filter(|held| held.access == access);
@@ -124,65 +126,6 @@ pub(crate) fn identified<W: World>(world: &W, wants: Vec<Want>) -> Result<Vec<Wa
     policy::merged(known)
 }
 
-/// Under the claims lock, in one go: notes what is attached, refuses what another domain of this host uses, and
-/// puts the claim on disk. From here on a crash leaves something `reconcile` can find.
-fn stake<W: World>(
-    world: &W,
-    start: &Start,
-    wants: &mut [Want],
-    mut earlier: Option<Claim>,
-) -> Result<(Claim, Vec<Reassign>), Refusal> {
-    let mut claims = world.lock(&Lock::Claims)?;
-    if neighbours::may_have_by_id(world, start.subject.uuid, wants)? {
-        // Nothing is asked of StorPool under this lock.
-        drop(claims);
-        neighbours::learn_ids(world, wants)?;
-        claims = world.lock(&Lock::Claims)?;
-    }
-    let refs: Vec<_> = wants.iter().map(|want| want.used.volume.clone()).collect();
-    let links = world.links(&refs);
-    if let Some(claim) = &mut earlier {
-        release::take_lowered(world, claim)?;
-    }
-    let unsure = earlier.as_ref().is_some_and(|claim| claim.unsure);
-    let earlier = earlier.map(Entry::Claim);
-    let (volumes, items) = staked(world, start.subject.uuid, wants, &links, earlier)?;
-    let claim = Claim {
-        uuid: start.subject.uuid.clone(),
-        domain: start.subject.domain.to_owned(),
-        client: world.me(),
-        boot: world.boot().to_owned(),
-        made: world.now(),
-        daemon: world.daemon(),
-        phase: Phase::Acquiring,
-        unsure,
-        volumes,
-    };
-    world.save(&claim)?;
-    drop(claims);
-    Ok((claim, items))
-}
-
-/// What a start would write down and ask for first, with these links of its volumes and after this earlier run; or who
-/// of this host uses them.
-pub(crate) fn staked<W: World>(
-    world: &W,
-    uuid: &DomainUuid,
-    wants: &[Want],
-    links: &[Option<Link>],
-    earlier: Option<Entry>,
-) -> Result<(Vec<Held>, Vec<Reassign>), Refusal> {
-    let others = release::others(world, uuid)?;
-    // What an earlier run has just let go of may still have its link, and an attach of that run may still come: neither
-    // was there before us.
-    let earlier = release::with_ids(world, earlier.into_iter().collect()).pop();
-    let (volumes, items) = plan::stake(wants, links, &others, earlier, world.me());
-    for (want, held) in wants.iter().zip(&volumes) {
-        neighbours::refuse_if_used_here(world, want, &Identity::of(held), &others)?;
-    }
-    Ok((volumes, items))
-}
-
 /// The attach and everything it takes until it may be called one. `claim` always says what this call may have
 /// attached, also when it returns an error.
 fn attach<W: World>(
@@ -194,8 +137,7 @@ fn attach<W: World>(
 ) -> Result<(), Refusal> {
     // What became of a failed request is for the list to say.
     let failure = ask(world, claim, items).err();
-    let mut history = History::default();
-    let mut listing = look_now(world, wants, claim, &mut history)?;
+    let mut listing = look(world, wants, &mut claim.volumes)?;
     if !plan::missing(wants, world.me(), &listing).is_empty() {
         if failure.as_ref().is_none_or(ApiError::may_be_pending) && explain::is_down(world) {
             // StorPool may keep the attach for the day this client is back, and show it only then.
@@ -206,22 +148,22 @@ fn attach<W: World>(
             return Err(error.into());
         }
     }
+    let mut history = History::default();
     loop {
         match plan::next(wants, world.me(), &listing, arrival, &history) {
             Step::Settle(ids) => {
                 settle(world, wants, claim, &ids)?;
                 if neighbours::wait_for_readers(world, wants, claim)? {
-                    listing = look_now(world, wants, claim, &mut history)?;
+                    listing = look(world, wants, &mut claim.volumes)?;
                     continue;
                 }
                 match devices(world, wants) {
-                    Ok(()) if !plan::is_stale(&history, world.now()) => return Ok(()),
-                    Ok(()) => history.stale += 1,
+                    Ok(()) => return Ok(()),
                     Err(refusal) if history.rounds > 0 => return Err(refusal),
                     Err(refusal) => {
                         history.rounds += 1;
                         // The list may know why; if it does not come, the device is what we know.
-                        listing = look_now(world, wants, claim, &mut history).map_err(|_| refusal)?;
+                        listing = look(world, wants, &mut claim.volumes).map_err(|_| refusal)?;
                         continue;
                     }
                 }
@@ -249,19 +191,8 @@ fn attach<W: World>(
             Step::TakeOver(requests) => take_over(world, claim, &requests, &mut history)?,
             Step::Refuse(refusal) => return Err(refusal),
         }
-        listing = look_now(world, wants, claim, &mut history)?;
+        listing = look(world, wants, &mut claim.volumes)?;
     }
-}
-
-/// Looks, and remembers when: by the time the list is answered it may be old.
-fn look_now<W: World>(
-    world: &W,
-    wants: &mut [Want],
-    claim: &mut Claim,
-    history: &mut History,
-) -> Result<Listing, Refusal> {
-    history.looked = world.now();
-    look(world, wants, &mut claim.volumes)
 }
 
 /// Sends a change. One that times out may be applied even after the next look, which the claim remembers.

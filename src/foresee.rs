@@ -4,7 +4,7 @@
 //! Looks at the world as a start here and now would, and changes nothing: what `spvirt explain` and `takeover` show
 //! is what [`crate::acquire`] would do, by the same functions.
 
-use crate::acquire::{self, Start};
+use crate::acquire::{self, Start, stake};
 use crate::api::{Clients, Listing, Reassign};
 use crate::claim::{Claim, Entry, Held};
 use crate::explain;
@@ -76,7 +76,9 @@ fn observe<W: World>(world: &W, start: &Start, arrival: Arrival, seen: &mut Fore
         return Ok(());
     }
     after(&mut links, &volumes, &earlier);
-    let (_, attach) = acquire::staked(
+    let doubtful = stake::doubtful(world, start.subject.uuid, &wants, &links, old.as_ref())?;
+    plan::confirm(&mut links, &doubtful, &seen.wants, &seen.listing, world.me());
+    let (_, attach) = stake::staked(
         world,
         start.subject.uuid,
         &wants,

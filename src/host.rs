@@ -185,9 +185,13 @@ impl World for Host<'_> {
         lock::is_held(Path::new(lock::DIR), &Lock::Domain(uuid.clone()))
     }
 
+    fn qemu(&self, uuid: &DomainUuid) -> Option<String> {
+        sys::qemu_of(uuid.as_str()).map(|pid| format!("QEMU process {pid}"))
+    }
+
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {
-        if let Some(pid) = sys::qemu_of(entry.uuid().as_str()) {
-            return Some(format!("QEMU process {pid}"));
+        if let Some(qemu) = self.qemu(entry.uuid()) {
+            return Some(qemu);
         }
         let Entry::Claim(claim) = entry else {
             return None;

@@ -27,10 +27,6 @@ pub const BUSY_PAUSE: Duration = Duration::from_millis(300);
 /// Longer than from the end of a verified `prepare` to QEMU having the disk open (20-500 ms seen): who still
 /// has it closed after this is not about to run it.
 const SETTLE: Duration = Duration::from_secs(2);
-/// A list that is older when everything is ready proves nothing any more: the other half of `SETTLE` is for QEMU.
-const FRESH: Duration = Duration::from_secs(1);
-/// Such lists before a start goes on all the same: an API that slow is as slow for the rivals.
-const STALE_LISTS: u8 = 3;
 /// Added per rival of a lower client id, so that rivals act one after the other, the lowest first.
 const STAGGER: Duration = Duration::from_millis(500);
 
@@ -52,10 +48,6 @@ pub struct History {
     pub waited: bool,
     /// Clients that were down in two readings; `None` before they were read.
     pub down: Option<BTreeSet<ClientId>>,
-    /// When the last list was asked for, in milliseconds since boot.
-    pub looked: u64,
-    /// Lists that were too old when everything was ready.
-    pub stale: u8,
     /// Looks at a busy volume so far, and StorPool's words.
     pub busy: Option<(u8, String)>,
 }
@@ -136,13 +128,6 @@ pub fn next(wants: &[Want], me: ClientId, listing: &Listing, arrival: Arrival, h
         None => Step::AskWhoIsDown(everyone),
         Some(down) => Step::TakeOver(takeover(&contested, me, down)),
     }
-}
-
-/// Whether the last list has to be asked for again before the start goes on.
-#[must_use]
-pub fn is_stale(history: &History, now: u64) -> bool {
-    let age = Duration::from_millis(now.saturating_sub(history.looked));
-    age > FRESH && history.stale < STALE_LISTS
 }
 
 /// The wants, by position, that are not attached here as they must be.
@@ -319,18 +304,54 @@ pub fn stake(
     each.unzip()
 }
 
+/// Links of attachments that no claim explains, by position: by hand, or not there any more. A link outlives its
+/// attachment while the client of its host is down, and for a moment after each detach.
+#[must_use]
+pub fn doubtful(wants: &[Want], links: &[Option<Link>], remembered: &[Entry]) -> Vec<bool> {
+    let is_doubtful = |(want, link): (&Want, &Option<Link>)| {
+        let identity = identity(want, link.as_ref());
+        link.is_some() && remembered.iter().all(|entry| entry.held(&identity).is_none())
+    };
+    wants.iter().zip(links).map(is_doubtful).collect()
+}
+
+/// Makes doubtful links say what StorPool says.
+pub fn confirm(
+    links: &mut [Option<Link>],
+    doubtful: &[bool],
+    wants: &[Want],
+    listing: &Listing,
+    me: ClientId,
+) {
+    let doubtful = links.iter_mut().zip(wants).zip(doubtful);
+    for ((link, want), _) in doubtful.filter(|(_, doubtful)| **doubtful) {
+        let want = Want {
+            global_id: identity(want, link.as_ref()).global_id,
+            ..want.clone()
+        };
+        let seen = Of::new(&want, listing, me);
+        let here = seen.lines.into_iter().find(|line| line.client == me);
+        *link = link.take().zip(here).map(|(link, line)| Link {
+            read_only: line.rights == Access::Ro,
+            ..link
+        });
+    }
+}
+
+/// As far as the want and a link tell.
+fn identity(want: &Want, link: Option<&Link>) -> Identity {
+    let linked = || link.and_then(|link| link.global_id.clone());
+    Identity {
+        volume: want.used.volume.clone(),
+        global_id: want.global_id.clone().or_else(linked),
+    }
+}
+
 /// The record of a want in a new claim: what was attached before any of us came is the lowest of what the link
 /// shows and of what the other claims of this volume remember, since one of *them* may have attached it.
 #[must_use]
 pub fn held(want: &Want, link: Option<&Link>, others: &[Entry]) -> Held {
-    let global_id = want
-        .global_id
-        .clone()
-        .or_else(|| link.and_then(|link| link.global_id.clone()));
-    let identity = Identity {
-        volume: want.used.volume.clone(),
-        global_id: global_id.clone(),
-    };
+    let identity = identity(want, link);
     let remembered = others
         .iter()
         .filter_map(|entry| entry.held(&identity))
@@ -339,9 +360,9 @@ pub fn held(want: &Want, link: Option<&Link>, others: &[Entry]) -> Held {
         .map(Link::access)
         .and_then(|now| remembered.fold(Some(now), Option::min));
     Held {
-        volume: want.used.volume.clone(),
+        volume: identity.volume,
         snapshot: want.snapshot,
-        global_id,
+        global_id: identity.global_id,
         access: want.access,
         shareable: want.shareable,
         before,

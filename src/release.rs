@@ -22,7 +22,7 @@ use crate::execute::carry_out;
 use crate::journal;
 use crate::persist::PathError;
 use crate::volume::{Access, ClientId, DomainUuid, GlobalId, VolumeRef};
-use crate::world::World;
+use crate::world::{Link, World};
 
 pub use intent::{Intent, intend};
 
@@ -42,6 +42,9 @@ pub enum Left {
         /// Who has it open, if that could be seen.
         holder: Option<String>,
     },
+    /// The domain's QEMU could not be killed.
+    #[error("the domain's QEMU still lives on this host ({0})")]
+    Alive(String),
     /// The claim was made by another client id: this host was replaced or its `SP_OURID` changed.
     #[error(
         "it was made when this host was client {theirs}; now it is client {mine}: detach its volumes there by hand"
@@ -86,10 +89,12 @@ pub fn let_go<W: World>(world: &W, mut claim: Claim) -> Result<(), Left> {
             mine: world.me(),
         });
     }
-    let learned = learn_ids(world, &mut claim);
+    let listing = learn(world, &mut claim);
     let _volumes = lock_volumes(world, &claim)?;
-    let items = decide(world, &mut claim)?;
-    learned?;
+    let all = claim.volumes.len();
+    let items = decide(world, &mut claim, listing.as_ref().ok().and_then(Option::as_ref))?;
+    listing?;
+    no_qemu(world, &claim.uuid, all, &items)?;
     let asked = claim.clone();
     let outcome = detach(world, &mut claim, items);
     journal::volumes("given back", given_back(&asked, &claim, outcome.is_ok()));
@@ -110,14 +115,18 @@ fn given_back<'a>(asked: &'a Claim, left: &'a Claim, done: bool) -> impl Iterato
 }
 
 /// A volume is never detached by name, which may be another volume's by now. What has no id yet gets it from
-/// its link or from one list; what neither knows is not attached (yet).
-fn learn_ids<W: World>(world: &W, claim: &mut Claim) -> Result<(), Left> {
-    if ids_from_links(world, claim) {
-        return Ok(());
+/// its link or from one list; what neither knows is not attached (yet). The list also says what is to be lowered where
+/// the links may not: an attach of unknown outcome comes late, and no link changes while this host's client is down.
+fn learn<W: World>(world: &W, claim: &mut Claim) -> Result<Option<Listing>, ApiError> {
+    let all_known = ids_from_links(world, claim);
+    let doubtful = claim.unsure && claim.volumes.iter().any(|held| held.before == Some(Access::Ro));
+    if all_known && !doubtful {
+        return Ok(None);
     }
-    let refs: Vec<_> = claim.volumes.iter().map(|held| held.volume.clone()).collect();
-    ids_from_list(claim, &world.attachments(&refs)?);
-    Ok(())
+    let refs: Vec<_> = claim.volumes.iter().map(Held::reference).collect();
+    let listing = world.attachments(&refs)?;
+    ids_from_list(claim, &listing);
+    Ok(doubtful.then_some(listing))
 }
 
 /// Whether all ids are known then.
@@ -148,14 +157,14 @@ fn lock_volumes<W: World>(world: &W, claim: &Claim) -> Result<Vec<W::Guard>, Loc
 }
 
 /// Under the claims lock: decides what to let go of, and writes that down before anything is asked.
-fn decide<W: World>(world: &W, claim: &mut Claim) -> Result<Vec<Reassign>, Left> {
+fn decide<W: World>(world: &W, claim: &mut Claim, listing: Option<&Listing>) -> Result<Vec<Reassign>, Left> {
     let _claims = world.lock(&Lock::Claims)?;
     take_lowered(world, claim)?;
     let Intent {
         claim: releasing,
         heirs,
         items,
-    } = intention(world, claim)?;
+    } = intention(world, claim, listing)?;
     for heir in heirs {
         world.save(&heir)?;
     }
@@ -164,12 +173,33 @@ fn decide<W: World>(world: &W, claim: &mut Claim) -> Result<Vec<Reassign>, Left>
     Ok(items)
 }
 
-/// What [`let_go`] would decide now, if the claim knows all ids. Changes nothing.
-pub fn intention<W: World>(world: &W, claim: &Claim) -> Result<Intent, PathError> {
+/// That a volume can be detached proves that QEMU is gone. Where one of the claim's (`all` is how many) stays attached, for
+/// others or because it was before, nothing but a look at the processes does; a start beside an old QEMU would follow.
+fn no_qemu<W: World>(world: &W, uuid: &DomainUuid, all: usize, items: &[Reassign]) -> Result<(), Left> {
+    let detached = items.iter().filter(|item| item.attach.is_none()).count();
+    if all > 0 && detached == all {
+        return Ok(());
+    }
+    world.qemu(uuid).map_or(Ok(()), |qemu| Err(Left::Alive(qemu)))
+}
+
+/// What [`let_go`] would decide now, if the claim knows all ids. What this host has of its volumes a `listing` tells
+/// better than the links. Changes nothing.
+pub fn intention<W: World>(world: &W, claim: &Claim, listing: Option<&Listing>) -> Result<Intent, PathError> {
     let others = others(world, &claim.uuid)?;
     let refs: Vec<_> = claim.volumes.iter().map(Held::reference).collect();
-    let links = world.links(&refs);
-    Ok(intend(claim, &others, &links, world.me(), world.boot()))
+    let rights: Vec<_> = match listing {
+        Some(listing) => refs
+            .iter()
+            .map(|volume| Some(attached(listing, volume, world.me())?.0))
+            .collect(),
+        None => world
+            .devices(&refs)
+            .iter()
+            .map(|link| link.as_ref().map(Link::access))
+            .collect(),
+    };
+    Ok(intend(claim, &others, &rights, world.me(), world.boot()))
 }
 
 /// What [`let_go`] would ask of StorPool now. `listing` is about the claim's volumes: it tells the ids that no link
@@ -184,7 +214,8 @@ pub fn foresee<W: World>(world: &W, claim: &Claim, listing: &Listing) -> Result<
     let mut claim = claim.clone();
     ids_from_links(world, &mut claim);
     ids_from_list(&mut claim, listing);
-    let items = intention(world, &claim)?.items;
+    let items = intention(world, &claim, claim.unsure.then_some(listing))?.items;
+    no_qemu(world, &claim.uuid, claim.volumes.len(), &items)?;
     let attached = |item: &Reassign| attached(listing, &item.object.volume, world.me()).is_some();
     let items: Vec<_> = items.into_iter().filter(attached).collect();
     for item in &items {

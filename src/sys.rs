@@ -107,10 +107,23 @@ pub fn is_alive(it: Process) -> bool {
 #[must_use]
 pub fn qemu_of(uuid: &str) -> Option<i32> {
     pids().find(|pid| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = command_line(*pid);
         let mut words = line.split(|b| *b == 0);
         words.any(|word| word == b"-uuid") && words.next() == Some(uuid.as_bytes())
     })
+}
+
+/// The words of a process, each ended by a NUL; none if it is one of the kernel's. One that is being killed has lost
+/// them as soon as its first thread is gone, but the threads that cannot be killed have them still.
+fn command_line(pid: i32) -> Vec<u8> {
+    let of = |folder: &Path| fs::read(folder.join("cmdline")).unwrap_or_default();
+    let whole = of(Path::new(&format!("/proc/{pid}")));
+    if !whole.is_empty() {
+        return whole;
+    }
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let mut lines = threads.flatten().map(|thread| of(&thread.path()));
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 /// The first process that has the block device `major:minor` open, as `pid (command)`.

@@ -91,6 +91,8 @@ pub trait World {
     fn take_ticket(&self, uuid: &DomainUuid) -> Result<Option<Ticket>, PathError>;
     /// Whether a call of ours works on the domain right now: its lock is held.
     fn is_worked_on(&self, uuid: &DomainUuid) -> bool;
+    /// The QEMU of a domain, in words, if one lives on this host, also one that cannot be killed.
+    fn qemu(&self, uuid: &DomainUuid) -> Option<String>;
     /// Proof, in words, that the domain of `entry` lives or is being started on this host and may use the volume.
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String>;
 

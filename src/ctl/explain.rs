@@ -202,7 +202,7 @@ fn running(config: &Config, subject: &Subject, life: Life) -> Result<Report, Fai
 /// What a stop of the domain will give back.
 fn stop(host: &impl World, claim: &Claim) -> Vec<Step> {
     let refs: Vec<_> = claim.volumes.iter().map(Held::reference).collect();
-    let items = release::intention(host, claim).map(|intent| intent.items);
+    let items = release::intention(host, claim, None).map(|intent| intent.items);
     let items = items.unwrap_or_default();
     if items.is_empty() || refs.is_empty() {
         return Vec::new();

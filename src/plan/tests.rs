@@ -251,3 +251,41 @@ fn devices_must_agree_and_be_usable() {
         Device::Ready
     );
 }
+
+/// A link that no claim explains says what StorPool says: nothing, less or the same.
+#[test]
+fn a_link_is_believed_as_far_as_storpool_agrees() {
+    let link = || {
+        Some(Link {
+            device: "7:1".into(),
+            read_only: false,
+            sectors: 8,
+            global_id: GlobalId::parse("s.b.a"),
+        })
+    };
+    let wants = [want("a", Access::Rw), want("b", Access::Rw)];
+    let doubt = doubtful(&wants, &[link(), None], &[]);
+    assert_eq!(doubt, [true, false]);
+    for (lines, rights) in [
+        (&[][..], None),
+        (&[("a", 6, Access::Rw)], None),
+        (&[("a", 5, Access::Ro), ("a", 6, Access::Rw)], Some(Access::Ro)),
+        (&[("a", 5, Access::Rw)], Some(Access::Rw)),
+    ] {
+        for by_id in [false, true] {
+            let mut listing = listing(lines);
+            for line in &mut listing.attachments {
+                line.global_id = GlobalId::parse("s.b.a");
+                if by_id {
+                    line.name = "~s.b.a".to_owned();
+                }
+            }
+            let mut links = [link(), None];
+            confirm(&mut links, &doubt, &wants, &listing, client(5));
+            assert_eq!(links[0].as_ref().map(Link::access), rights, "{lines:?}");
+            let mut links = [link(), None];
+            confirm(&mut links, &[false, false], &wants, &listing, client(5));
+            assert_eq!(links[0], link(), "a claim explains it");
+        }
+    }
+}

@@ -6,7 +6,6 @@
 use crate::api::{Object, Reassign};
 use crate::claim::{Claim, Entry, Held, Identity, Phase};
 use crate::volume::{Access, ClientId, VolumeRef};
-use crate::world::Link;
 
 /// What a release does.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,9 +19,15 @@ pub struct Intent {
 }
 
 /// Leaves to other claims what they still protect and tells them what was there before us; from here on ours
-/// protects nothing. `links` are those of the claim's volumes.
+/// protects nothing. `rights` are what this host has of the claim's volumes.
 #[must_use]
-pub fn intend(claim: &Claim, others: &[Entry], links: &[Option<Link>], me: ClientId, boot: &str) -> Intent {
+pub fn intend(
+    claim: &Claim,
+    others: &[Entry],
+    rights: &[Option<Access>],
+    me: ClientId,
+    boot: &str,
+) -> Intent {
     let guarded = |held: &Held| {
         let identity = Identity::of(held);
         others
@@ -31,10 +36,10 @@ pub fn intend(claim: &Claim, others: &[Entry], links: &[Option<Link>], me: Clien
     };
     let mut claim = claim.clone();
     let heirs = heirs(&claim, others);
-    let volumes = claim.volumes.iter().zip(links);
+    let volumes = claim.volumes.iter().zip(rights);
     let ours: Vec<(Held, bool)> = volumes
         .filter(|(held, _)| !guarded(held))
-        .map(|(held, link)| (held.clone(), link.as_ref().map(Link::access) == Some(Access::Rw)))
+        .map(|(held, rights)| (held.clone(), *rights == Some(Access::Rw)))
         .collect();
     let items = ours
         .iter()

@@ -181,6 +181,20 @@ def test_slow(sim, api, parameter):
     assert elapsed(started) > 0.28
 
 
+@pytest.mark.parametrize(("seed", "slowest"), [(57, 0), (7, 1), (0, 2)])
+def test_jitter(sim, wire, seed, slowest):
+    """Each call has a pause of its own, and the seed says which: of these three one is half a second longer."""
+    for _ in range(2):
+        sim.fault("VolumesList", "jitter", "before=600", f"seed={seed}", count=3)
+        took = []
+        for _ in range(3):
+            started = time.monotonic()
+            assert wire.get("VolumesList").status == 200
+            took.append(elapsed(started))
+        assert took.index(max(took)) == slowest
+        assert max(took) > 0.55
+
+
 def test_drip(sim, api):
     sim.fault("VolumesList", "drip", "ms=2")
     started = time.monotonic()

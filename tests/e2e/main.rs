@@ -48,6 +48,12 @@ fn main() -> ExitCode {
     }
     spvirt_rig::enter();
     let suite = Suite::sharing("e2e", Stage::new);
+    let suite = if stage::is_contrary() {
+        suite
+    } else {
+        // On a host to which nothing has happened yet.
+        check::cases(suite)
+    };
     let suite = lifecycle::cases(suite);
     let suite = reconnect::cases(suite);
     let suite = sharing::cases(suite);
@@ -64,7 +70,6 @@ fn main() -> ExitCode {
     if stage::is_contrary() {
         return suite.run();
     }
-    let suite = check::cases(suite);
     let suite = completion::cases(suite);
     let suite = secrets::cases(suite);
     let suite = verbs::cases(suite);

@@ -20,6 +20,10 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
         .shared("reconcile: a domain that another host has too", split)
         .shared("reconcile: a migration under way is fine", migration)
         .shared("reconcile: a device that is still open", still_open)
+        .shared(
+            "reconcile: a QEMU that is not dead, and nothing to detach",
+            not_dead,
+        )
         .shared("reconcile: libvirt or StorPool is silent", silent)
         .shared("reconcile: a claim of another client", other_client)
         .shared("reconcile: beside itself and a hook", beside)
@@ -234,6 +238,43 @@ fn still_open(stage: &mut Stage) {
     holder.signal(Signal::SIGKILL);
     let _ = holder.wait(SOON);
     assert!(stage.reconcile().contains("released"));
+    stage.nothing_is_left();
+}
+
+/// The same where the volume was attached before the domain came: no detach is refused, and two QEMUs of one domain
+/// would write.
+fn not_dead(stage: &mut Stage) {
+    stage.cluster.volume("undead-v", 1, Guest::Idle);
+    stage.cluster.attach("undead-v", stage.host.client(), "rw");
+    stage
+        .host
+        .define(&Domain::new("undead-v").disk("/dev/storpool/undead-v"));
+    let _ = stage.start("undead-v");
+    // A process that is being killed: its first thread has ended, one hangs.
+    let dying = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(600,)).start(); \
+                 ctypes.CDLL(None).pthread_exit(None)";
+    let uuid = stage.uuid("undead-v");
+    let qemu = stage.host.spawn(&["python3", "-c", dying, "-uuid", &uuid]);
+    stage.host.wait_for("it is half dead", SOON, || {
+        let processes = stage.host.exec(&["ps", "-eo", "stat,comm"]).stdout;
+        let mut lines = processes.lines();
+        lines.any(|line| line.starts_with("Zl") && line.contains("python3"))
+    });
+    let _ = stage.host.virsh(&["destroy", "undead-v"]).ok();
+    assert_eq!(stage.phase(), "releasing");
+    let lives = "the domain's QEMU still lives on this host (QEMU process ";
+    for arguments in [&["reconcile", "-n"][..], &["reconcile"]] {
+        let output = stage.spvirt(arguments).failed();
+        assert!(output.stdout.contains(lives), "{output}");
+    }
+    let refused = stage.refused("undead-v");
+    assert!(refused.contains("an earlier run of this domain"), "{refused}");
+    assert!(refused.contains(lives), "{refused}");
+    qemu.signal(Signal::SIGKILL);
+    let _ = qemu.wait(SOON);
+    assert!(stage.reconcile().contains("released"));
+    stage.only_attached(&["undead-v rw"]);
+    stage.cluster.detach("undead-v", stage.host.client());
     stage.nothing_is_left();
 }
 

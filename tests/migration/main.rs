@@ -19,6 +19,7 @@ mod acts;
 mod downtime;
 mod faults;
 mod kinds;
+mod pacemaker;
 mod pair;
 mod splits;
 #[path = "../e2e/stage.rs"]
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     spvirt_rig::enter();
     let suite = Suite::sharing("migration", Pair::new).deadline(Duration::from_mins(6));
     let suite = kinds::cases(suite);
+    let suite = pacemaker::cases(suite);
     let suite = downtime::cases(suite);
     let suite = tickets::cases(suite);
     let suite = faults::cases(suite);

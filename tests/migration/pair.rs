@@ -294,7 +294,7 @@ impl Pair {
 }
 
 /// The XML of a traveller.
-fn xml(name: &str) -> Domain {
+pub fn xml(name: &str) -> Domain {
     let load = format!("loader,file={BALLAST_FILE},addr=0x1000000,force-raw=on");
     let elements =
         format!("<qemu:commandline><qemu:arg value='-device'/><qemu:arg value='{load}'/></qemu:commandline>");

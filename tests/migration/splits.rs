@@ -4,13 +4,15 @@
 //! Migrations after which two hosts have the domain, and only a person can say which: nothing is lost meanwhile,
 //! nothing pulled, and `spvirt reconcile` says on both sides what it sees.
 
+use std::time::Duration;
+
 use spvirt_rig::{Frozen, Host, Output, Running, Signal, Suite};
 
 use crate::pair::{Pair, Traveller, WHOLE};
 use crate::stage::SOON;
 
-/// libvirt gives up on a process that does not die after 40 s.
-const UNKILLABLE: std::time::Duration = std::time::Duration::from_secs(100);
+/// libvirt gives up on a process that does not die after 40 s, and tries twice.
+const UNKILLABLE: Duration = Duration::from_mins(3);
 /// Bytes waiting for virsh that are more than a few keepalive messages: the answer of the source.
 const ANSWER: u64 = 500;
 

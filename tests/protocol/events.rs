@@ -4,13 +4,12 @@
 //! What people, machines and bad luck do in a story. An event that is not possible now does nothing.
 
 use spvirt::api::Reassign;
-use spvirt::claim::Claim;
 use spvirt::volume::Access;
 
 use crate::host::{Life, Open};
 use crate::migrate::Phase;
 use crate::state::State;
-use crate::story::{Event, What, uuid};
+use crate::story::{Event, What};
 use crate::task::{Kind, Task};
 
 impl State {
@@ -94,7 +93,6 @@ impl State {
         let mut active = self.with_life(Life::Running);
         active.extend(self.with_life(Life::Paused));
         let (host, domain) = *pick(&active, who)?;
-        (!stuck || self.is_alone(host, domain)).then_some(())?;
         let name = self.hosts[host].name;
         self.tell(|_| {
             format!(
@@ -121,18 +119,6 @@ impl State {
         }
         self.qemu_ends(host, domain);
         Some(())
-    }
-
-    /// Finding F5: only a detach that is refused tells of a QEMU that could not be killed, and only what nobody
-    /// else has is detached.
-    fn is_alone(&self, host: usize, domain: usize) -> bool {
-        let open = self.hosts[host].domains[domain].open.values();
-        let claim = self.hosts[host]
-            .claims()
-            .into_iter()
-            .find(|claim| claim.uuid == uuid(domain));
-        let ours = |claim: Claim| claim.volumes.iter().all(|held| held.before.is_none());
-        open.clone().all(|open| !open.shareable && !open.by_hand) && claim.is_some_and(ours)
     }
 
     fn unstuck(&mut self, who: u8) -> Option<()> {

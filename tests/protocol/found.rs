@@ -74,6 +74,17 @@ fn names_not_asked() {
     is_found(Mistake::NamesNotAsked, stage.budget(&[(Start, 3)]), "I1");
 }
 #[test]
+fn links_believed() {
+    let stage = hosts(1).budget(&[(Start, 2), (Stop, 1), (ClientRestart, 1)]);
+    is_found(Mistake::LinksBelieved, stage, "I4");
+}
+#[test]
+fn own_qemu_not_seen() {
+    let domains = vec![vec![shared(name(1, Rw))], vec![shared(name(1, Rw))]];
+    let stage = Stage::new(1, domains).budget(&[(Start, 3), (StopStuck, 1)]);
+    is_found(Mistake::OwnQemuNotSeen, stage, "I1");
+}
+#[test]
 fn force_all() {
     is_found(Mistake::ForceAll, hosts(2).budget(&[(Start, 2)]), "forces");
 }

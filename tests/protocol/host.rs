@@ -125,8 +125,8 @@ pub struct Host {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Its devices.
     pub devices: BTreeMap<u32, Access>,
-    /// Devices that udev has open for a moment.
-    pub probed: BTreeSet<u32>,
+    /// Devices that udev has open for a moment, and since when.
+    pub probed: BTreeMap<u32, u64>,
     /// Its domains.
     pub domains: Vec<Domain>,
 }
@@ -149,7 +149,7 @@ impl Host {
             tickets: BTreeMap::new(),
             files: BTreeMap::new(),
             devices: BTreeMap::new(),
-            probed: BTreeSet::new(),
+            probed: BTreeMap::new(),
             domains: vec![Domain::new(); domains],
         };
         host.boots(0);
@@ -229,6 +229,6 @@ impl Host {
             .domains
             .iter()
             .flat_map(|domain| domain.open.keys().chain(domain.stuck.keys()));
-        by_domains.chain(&self.probed).copied().collect()
+        by_domains.chain(self.probed.keys()).copied().collect()
     }
 }

@@ -165,18 +165,6 @@ impl State {
             }
         }
         self.sync_devices();
-        // Findings F2 and F6: the links of a host whose client is down are not the truth. Whether the server answers
-        // for such a client at all is not known; here what it has becomes what is attached.
-        for host in self.hosts.iter_mut().filter(|host| host.client == me) {
-            host.devices
-                .retain(|number, access| match self.cluster.rights(me, *number) {
-                    Some(rights) => {
-                        *access = rights;
-                        true
-                    }
-                    None => false,
-                });
-        }
         answer
     }
 
@@ -218,6 +206,6 @@ impl State {
         let host = &mut self.hosts[host];
         let of = |(number, client, access)| (client == host.client).then_some((number, access));
         host.devices = self.cluster.attachments().into_iter().filter_map(of).collect();
-        host.probed.retain(|number| host.devices.contains_key(number));
+        host.probed.retain(|number, _| host.devices.contains_key(number));
     }
 }

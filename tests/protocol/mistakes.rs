@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use spvirt::api::{ApiError, Clients, Description, Listing, Object, Reassign};
+use spvirt::api::{ApiError, Attachment, Clients, Description, Listing, Object, Reassign};
 use spvirt::claim::lock::{Lock, LockError};
 use spvirt::claim::{Claim, Entry, Identity, Phase, Process};
 use spvirt::persist::PathError;
@@ -36,6 +36,10 @@ pub enum Mistake {
     ReadersNotAwaited,
     /// Nobody asks which volume a name means.
     NamesNotAsked,
+    /// What has a link is attached.
+    LinksBelieved,
+    /// A QEMU that cannot be killed is looked for only by a detach.
+    OwnQemuNotSeen,
     /// A takeover forces everybody.
     ForceAll,
     /// Other claims do not protect anything.
@@ -208,6 +212,9 @@ impl World for Mistaken {
     fn is_worked_on(&self, uuid: &DomainUuid) -> bool {
         !self.is(Mistake::ReadersNotAwaited) && self.call.is_worked_on(uuid)
     }
+    fn qemu(&self, uuid: &DomainUuid) -> Option<String> {
+        self.call.qemu(uuid).filter(|_| !self.is(Mistake::OwnQemuNotSeen))
+    }
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {
         self.call.proof_of_life(entry, volume)
     }
@@ -251,6 +258,23 @@ impl World for Mistaken {
         let mut listing = self.call.attachments(volumes)?;
         if self.is(Mistake::NotVerified) {
             listing.attachments.retain(|line| line.client == self.me());
+        }
+        if self.is(Mistake::LinksBelieved) {
+            let linked = volumes.iter().zip(self.call.links(volumes));
+            let believed = linked.filter_map(|(volume, link)| {
+                let link = link?;
+                let ours = Attachment {
+                    name: volume.api(),
+                    client: self.me(),
+                    rights: link.access(),
+                    global_id: link.global_id,
+                    snapshot: false,
+                };
+                let is_there = |it: &Attachment| it.client == ours.client && it.global_id == ours.global_id;
+                (!listing.attachments.iter().any(is_there)).then_some(ours)
+            });
+            let believed: Vec<_> = believed.collect();
+            listing.attachments.extend(believed);
         }
         Ok(listing)
     }

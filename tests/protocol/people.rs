@@ -102,9 +102,10 @@ impl State {
     pub fn probe(&mut self, host: usize, number: u32) -> Option<()> {
         self.hosts[host].devices.get(&number)?;
         let name = self.hosts[host].name;
-        let probes = !self.hosts[host].probed.remove(&number);
+        let probes = self.hosts[host].probed.remove(&number).is_none();
         if probes {
-            self.hosts[host].probed.insert(number);
+            let now = self.clock;
+            self.hosts[host].probed.insert(number, now);
         }
         self.tell(|_| {
             format!(

@@ -122,7 +122,7 @@ scenarios! {
         .by_hand(&[(0, 2, Rw)]).piecemeal().slow(), [(Start, 3), (Stop, 1)];
     a13_two_hosts_two_domains_two_names: Stage::new(2, vec![vec![name(1, Rw)], vec![id(1, Rw)]]).slow(), [(Start, 3), (Stop, 1)];
     a14_at_least_one_runs: hosts(2).one_must_run(), [(Start, 2)];
-    a15_at_least_one_runs_udev: hosts(2).one_must_run(), [(Start, 2), (Probe, 6)];
+    a15_at_least_one_runs_udev: hosts(2).one_must_run(), [(Start, 2), (Probe, 4)];
     a16_at_least_one_runs_two_volumes_not_atomic: two_disks(2).piecemeal().one_must_run(), [(Start, 2)];
     a17_at_least_one_runs_of_three: hosts(3).one_must_run(), [(Start, 3)];
     a18_at_least_one_runs_absent_is_error: hosts(2).absent_is_error().one_must_run(), [(Start, 2)];

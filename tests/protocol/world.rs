@@ -237,6 +237,12 @@ impl World for Call {
         let lock = Lock::Domain(uuid.clone()).to_string();
         self.step(|state| state.locks.contains_key(&(self.host, lock)))
     }
+    fn qemu(&self, uuid: &DomainUuid) -> Option<String> {
+        self.step(|state| {
+            let it = &state.hosts[self.host].domains[domain_of(uuid)?];
+            (!it.open.is_empty() || !it.stuck.is_empty()).then(|| "QEMU process 1".to_owned())
+        })
+    }
     fn proof_of_life(&self, entry: &Entry, volume: &Identity) -> Option<String> {
         self.step(|state| {
             let host = &state.hosts[self.host];

@@ -88,7 +88,7 @@ fn exit_codes_tell_usage_from_failure() {
             &["rewrite", "--map", "a=b", "--map", "b=a", "-"],
             "--map: \"b\" is put in and replaced",
         ),
-        (&["rewrite", "--map", "a=/dev/sda", "-"], "is no volume"),
+        (&["rewrite", "--map", "a=/dev/sda", "-"], "not a StorPool device"),
         (
             &["rewrite", "--map", "a=b", "--map", "a=c", "-"],
             "replaced twice",
@@ -96,7 +96,7 @@ fn exit_codes_tell_usage_from_failure() {
         (&["rewrite", "--tune=fast", "-"], "must be detect-zeroes"),
         (&["rewrite", "--tune=queues=0", "-"], "from 1 to 256"),
         (&["rewrite", "--tune", "--all", "web1"], "cannot be used with"),
-        (&["xml", "disk", "/dev/sda"], "is no volume"),
+        (&["xml", "disk", "/dev/sda"], "not a StorPool device"),
         (&["xml", "metadata", "--filter", "all"], "must be off, or some of"),
     ] {
         let (code, said) = code(arguments, XML);

@@ -171,7 +171,7 @@ impl Look<'_> {
 
 fn told(left: &Left) -> String {
     match left {
-        Left::Busy { .. } => {
+        Left::Busy { .. } | Left::Alive(_) => {
             format!("{left}: end that process, \"spvirt reconcile\" does the rest")
         }
         left => left.to_string(),

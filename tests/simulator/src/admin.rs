@@ -233,7 +233,10 @@ fn fault(server: &Server, verb: &FaultVerb) -> Outcome<()> {
             what.insert("kind".into(), kind.clone().into());
             for pair in parameter {
                 let (name, value) = pair.split_once('=').ok_or("a parameter is NAME=VALUE")?;
-                let numeric = matches!(name, "ms" | "mb" | "status" | "before" | "after" | "client");
+                let numeric = matches!(
+                    name,
+                    "ms" | "mb" | "status" | "before" | "after" | "seed" | "client"
+                );
                 let value = if numeric {
                     value.parse::<u64>()?.into()
                 } else {
