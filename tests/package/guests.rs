@@ -7,6 +7,28 @@ use spvirt_rig::Suite;
 
 use crate::stage::{LINK, Stage, query, reloads, shell};
 
+/// What the package brings, but for documents.
+const CONTENTS: &str = "\
+/etc/storpool.conf.d/spvirt.conf
+/usr/bin/spvirt
+/usr/lib/systemd/system/spvirt-boot.service
+/usr/lib/systemd/system/spvirt-reconcile.service
+/usr/lib/systemd/system/spvirt-reconcile.timer
+/usr/lib/tmpfiles.d/spvirt.conf
+/usr/sbin/spvirt-hook
+/usr/share/bash-completion/completions/spvirt
+/usr/share/fish/vendor_completions.d/spvirt.fish
+/usr/share/lintian/overrides/spvirt
+/usr/share/man/man1/spvirt.1.gz
+/usr/share/man/man5/spvirt.conf.5.gz
+/usr/share/man/man8/spvirt-hook.8.gz
+/usr/share/spvirt/templates/cdrom.xml
+/usr/share/spvirt/templates/disk.xml
+/usr/share/spvirt/templates/metadata.xml
+/usr/share/spvirt/templates/pool.xml
+/usr/share/zsh/vendor-completions/_spvirt
+";
+
 /// The cases of this file.
 pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
     suite
@@ -57,6 +79,8 @@ fn files(stage: &mut Stage) {
         .filter(|word| word.starts_with('/'))
         .collect();
     assert_eq!(names, ["/etc/storpool.conf.d/spvirt.conf"]);
+    let list = "dpkg --listfiles spvirt | grep -v ^/usr/share/doc/ | while read f; do [ -d $f ] || echo $f; done | LC_ALL=C sort";
+    assert_eq!(shell(host, list), CONTENTS);
     assert_eq!(
         shell(host, "stat --format '%a %U:%G %n' /var/lib/spvirt /run/spvirt"),
         "700 root:root /var/lib/spvirt\n700 root:root /run/spvirt\n"

@@ -18,6 +18,7 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
         .shared("remove: the link goes before the program", link_first)
         .shared("remove: what a crash has left is finished first", finishes)
         .shared("remove and install again: libvirtd reloads", again)
+        .shared("install where virtqemud runs: it reloads", virtqemud)
         .shared("install where there is no procps", without_procps)
         .shared("purge is refused while a claim's domain lives", purge_refused)
         .shared("purge leaves nothing", purge)
@@ -75,6 +76,32 @@ fn again(stage: &mut Stage) {
     stage.domain("again");
     stage.start("again");
     stage.stop(&stage.a, "again");
+}
+
+/// A host with a daemon for each driver, as far as a package's scripts can see it.
+fn virtqemud(stage: &mut Stage) {
+    stage.installed();
+    let host = &stage.a;
+    let _ = dpkg(host, &["--remove", "spvirt"]).ok();
+    host.write(
+        "/run/systemd/system/virtqemud.service",
+        "[Service]\nExecStart=/usr/bin/sleep infinity\nExecReload=/usr/bin/touch /run/virtqemud-has-reloaded\n",
+    );
+    let unit = "systemctl daemon-reload; systemctl start virtqemud; systemctl show -p MainPID virtqemud";
+    let daemon = shell(host, unit);
+    // A libvirtd that does not run is left alone.
+    host.libvirtd_stop();
+    let said = Stage::install(host, "older");
+    assert!(
+        said.stdout.contains("Telling virtqemud") && !said.stdout.contains("libvirtd"),
+        "{said}"
+    );
+    assert_eq!(host.libvirtd_pid(), None);
+    let _ = shell(host, "rm /run/virtqemud-has-reloaded");
+    assert_eq!(shell(host, "systemctl show -p MainPID virtqemud"), daemon);
+    let away = "systemctl stop virtqemud; rm /run/systemd/system/virtqemud.service; systemctl daemon-reload";
+    let _ = shell(host, away);
+    host.libvirtd_start();
 }
 
 /// The unit of libvirtd's reloads with a program that a small Debian need not have.

@@ -47,6 +47,9 @@ fn typed(stage: &mut Stage) {
     }
     assert!(stage.cluster.attachments().is_empty());
     let _ = stage.b.virsh(&["undefine", "web1"]).ok();
+    for host in [&stage.a, &stage.b] {
+        let _ = host.exec(&["rm", "/root/spvirt_0.1.0_amd64.deb"]).ok();
+    }
 }
 
 /// The commands of the document.
