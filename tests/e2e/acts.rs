@@ -87,6 +87,17 @@ impl Stage {
     pub fn libvirtd_restarts(&self) {
         self.host.libvirtd_stop();
         self.host.libvirtd_start();
+        // libvirt calls a domain running before it has found its QEMU again; a destroy in between ends QEMU and fails.
+        // This question waits until it has.
+        for uuid in self
+            .host
+            .virsh(&["list", "--uuid"])
+            .ok()
+            .stdout
+            .split_whitespace()
+        {
+            let _ = self.host.virsh(&["domblkerror", uuid]);
+        }
     }
 
     /// Puts another program in the place of the hook, as libvirt sees it.
