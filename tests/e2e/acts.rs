@@ -4,6 +4,7 @@
 //! What cases do to a stage: stop domains, break the host, cut its power, look into claims.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use serde_json::Value;
 use spvirt_rig::{Domain, Guest, Signal};
@@ -86,6 +87,17 @@ impl Stage {
     pub fn libvirtd_restarts(&self) {
         self.host.libvirtd_stop();
         self.host.libvirtd_start();
+        // libvirt calls a domain running before it has found its QEMU again; a destroy in between ends QEMU and fails.
+        // This question waits until it has.
+        for uuid in self
+            .host
+            .virsh(&["list", "--uuid"])
+            .ok()
+            .stdout
+            .split_whitespace()
+        {
+            let _ = self.host.virsh(&["domblkerror", uuid]);
+        }
     }
 
     /// Puts another program in the place of the hook, as libvirt sees it.
@@ -120,10 +132,9 @@ impl Stage {
     #[track_caller]
     pub fn hold_domain(&self, domain: &str) -> File {
         let path = format!("/run/spvirt/lock/domain-{}.lock", self.uuid(domain));
-        if self.host.read(&path).is_none() {
-            self.host.write(&path, "");
-        }
-        let file = File::open(self.host.path(&path)).unwrap();
+        let mut how = File::options();
+        let how = how.read(true).write(true).create(true).truncate(false);
+        let file = how.mode(0o600).open(self.host.path(&path)).unwrap();
         file.lock().unwrap();
         file
     }

@@ -79,8 +79,8 @@ fn checked(stage: &Stage, arguments: &[&str]) -> Found {
 }
 
 fn good(stage: &mut Stage) {
-    stage.domain("fit", Guest::Idle);
-    let _ = stage.start("fit");
+    stage.domain("fit-host", Guest::Idle);
+    let _ = stage.start("fit-host");
     stage.forget();
     let found = checked(stage, &[]);
     assert_eq!(found.output.code, 0, "{}", found.output);
@@ -120,7 +120,7 @@ fn good(stage: &mut Stage) {
             "{line}"
         );
     }
-    let _ = stage.destroy("fit");
+    let _ = stage.destroy("fit-host");
     stage.nothing_is_left();
 }
 
@@ -214,11 +214,11 @@ fn hook(stage: &mut Stage) {
 
 /// As after an installation by hand while libvirt runs: no link, and a daemon that has seen no hook.
 fn repair(stage: &mut Stage) {
-    stage.domain("back", Guest::Idle);
+    stage.domain("revived", Guest::Idle);
     fs::remove_file(stage.host.path(HOOK)).unwrap();
     stage.host.libvirtd_stop();
     stage.host.libvirtd_start();
-    let _ = stage.host.virsh(&["start", "back"]).failed();
+    let _ = stage.host.virsh(&["start", "revived"]).failed();
     let found = checked(stage, &[]);
     found.has("that libvirt finds the hook", "fail", "there is no link: ln -s");
     found.has("that libvirtd knows of the hook", "fail", "there is no hook");
@@ -243,16 +243,16 @@ fn repair(stage: &mut Stage) {
         [&format!("ln -s /usr/sbin/spvirt-hook {HOOK}"), "reload libvirtd"]
     );
     assert_eq!(stage.host.libvirtd_pid(), daemon, "reloaded, never restarted");
-    let _ = stage.start("back");
+    let _ = stage.start("revived");
     // A claim of this daemon is what proves that it calls.
     checked(stage, &[]).has("that libvirtd knows of the hook", "pass", "");
-    let _ = stage.destroy("back");
+    let _ = stage.destroy("revived");
     stage.nothing_is_left();
 }
 
 fn state(stage: &mut Stage) {
-    stage.domain("kept", Guest::Idle);
-    let _ = stage.start("kept");
+    stage.domain("stately", Guest::Idle);
+    let _ = stage.start("stately");
     let mode = |path: &str| {
         stage
             .host
@@ -262,7 +262,7 @@ fn state(stage: &mut Stage) {
             .trim()
             .to_owned()
     };
-    let file = stage.claim_file("kept");
+    let file = stage.claim_file("stately");
     let _ = stage.host.exec(&["chmod", "755", CLAIMS]).ok();
     let _ = stage.host.exec(&["chmod", "644", &file]).ok();
     let open = checked(stage, &[]);
@@ -292,23 +292,23 @@ fn state(stage: &mut Stage) {
     checked(stage, &["--fix"]).has(
         "the claims of domains (1)",
         "warn",
-        "kept (not everything was detached)",
+        "stately (not everything was detached)",
     );
     write(claim);
     checked(stage, &[]).has("the claims of domains (1)", "pass", "");
-    assert_eq!(stage.attached(), ["kept rw"], "--fix asks nothing of StorPool");
-    let _ = stage.destroy("kept");
+    assert_eq!(stage.attached(), ["stately rw"], "--fix asks nothing of StorPool");
+    let _ = stage.destroy("stately");
     stage.nothing_is_left();
 }
 
 fn leftovers(stage: &mut Stage) {
     const USED: &str = "that what is attached is used (1)";
-    stage.cluster.volume("alone", 1, Guest::None);
-    stage.cluster.attach("alone", 1, "rw");
+    stage.cluster.volume("nobodys", 1, Guest::None);
+    stage.cluster.attach("nobodys", 1, "rw");
     let found = checked(stage, &["--fix"]);
     found.has(USED, "warn", "storpool detach volume NAME client 1");
-    assert_eq!(stage.attached(), ["alone rw"], "never ours to detach");
-    let script = "exec 3</dev/storpool/alone; echo open; exec sleep 600";
+    assert_eq!(stage.attached(), ["nobodys rw"], "never ours to detach");
+    let script = "exec 3</dev/storpool/nobodys; echo open; exec sleep 600";
     let opener = stage.host.spawn(&["sh", "-c", script]);
     stage.host.wait_for("the device is open", PATIENCE, || {
         opener.stdout().contains("open")
@@ -316,7 +316,7 @@ fn leftovers(stage: &mut Stage) {
     checked(stage, &[]).has(USED, "pass", "");
     opener.signal(Signal::SIGKILL);
     let _ = opener.wait(PATIENCE);
-    stage.cluster.detach("alone", 1);
+    stage.cluster.detach("nobodys", 1);
     stage.nothing_is_left();
 }
 

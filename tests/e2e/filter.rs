@@ -132,16 +132,19 @@ fn migrations(stage: &mut Stage, mangled: bool) {
 }
 
 fn restore_by_id(stage: &mut Stage) {
-    stage.domain("kept", Guest::Idle);
-    stage.start("kept");
-    let _ = stage.host.virsh(&["save", "kept", "/var/tmp/kept"]).ok();
-    stage.is_off("kept");
+    stage.domain("preserved", Guest::Idle);
+    stage.start("preserved");
+    let _ = stage
+        .host
+        .virsh(&["save", "preserved", "/var/tmp/preserved"])
+        .ok();
+    stage.is_off("preserved");
     stage.settings("SPVIRT_FILTER=by-id\n");
-    let _ = stage.host.virsh(&["restore", "/var/tmp/kept"]).ok();
-    let here = live(&stage.host, "kept");
-    assert!(here.contains(&stage.by_id("kept")), "{here}");
+    let _ = stage.host.virsh(&["restore", "/var/tmp/preserved"]).ok();
+    let here = live(&stage.host, "preserved");
+    assert!(here.contains(&stage.by_id("preserved")), "{here}");
     stage.settings("");
-    stage.destroy("kept");
+    stage.destroy("preserved");
     stage.nothing_is_left();
 }
 

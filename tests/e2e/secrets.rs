@@ -22,7 +22,7 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
         .shared("no path of a domain is opened that is not a volume's", paths)
 }
 
-/// Ways to call each verb on the domain `hush`. A verb that is not here is called in some likely ways.
+/// Ways to call each verb on the domain `hushed`. A verb that is not here is called in some likely ways.
 fn calls(stage: &Stage) -> Vec<Vec<String>> {
     let help = stage.host.exec(&["spvirt", "--help"]).ok().stdout;
     let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1);
@@ -38,27 +38,27 @@ fn calls(stage: &Stage) -> Vec<Vec<String>> {
     for verb in verbs {
         let ways: &[&[&str]] = match verb {
             "check" => &[&[], &["--json"], &["--fix"]],
-            "adopt" => &[&["--all"], &["hush", "--json"]],
-            "takeover" => &[&["hush", "--yes"], &["hush", "--yes", "--json"]],
+            "adopt" => &[&["--all"], &["hushed", "--json"]],
+            "takeover" => &[&["hushed", "--yes"], &["hushed", "--yes", "--json"]],
             "fence" => &[&["9", "--yes", "--even-if-up"]],
             "boot" => &[&["--wait", "1"]],
             "rewrite" => &[
-                &["--to", "by-id", "--print-xml", "hush"],
+                &["--to", "by-id", "--print-xml", "hushed"],
                 &["--tune", "--all", "--json"],
-                &["--to", "by-id", "/run/rig/hush.xml"],
-                &["--tune", "hush"],
+                &["--to", "by-id", "/run/rig/hushed.xml"],
+                &["--tune", "hushed"],
             ],
-            "undo" => &[&["hush"], &["--list", "--json", "hush"]],
+            "undo" => &[&["hushed"], &["--list", "--json", "hushed"]],
             "xml" => &[
-                &["disk", "hush"],
+                &["disk", "hushed"],
                 &["disk", "cinder:c0ffee00-0000-4000-8000-000000000001"],
             ],
             _ => &[
                 &[],
                 &["--json"],
-                &["hush"],
-                &["hush", "--json"],
-                &["/run/rig/hush.xml"],
+                &["hushed"],
+                &["hushed", "--json"],
+                &["/run/rig/hushed.xml"],
             ],
         };
         calls.extend(
@@ -74,11 +74,11 @@ fn calls(stage: &Stage) -> Vec<Vec<String>> {
 fn token(stage: &mut Stage) {
     let token = stage.cluster.token().to_owned();
     let screen = format!("<graphics type='vnc' port='-1' autoport='yes' passwd='{PASSWORD}'/>");
-    stage.cluster.volume("hush", 1, Guest::Idle);
-    let hush = Domain::new("hush").disk("/dev/storpool/hush");
+    stage.cluster.volume("hushed", 1, Guest::Idle);
+    let hushed = Domain::new("hushed").disk("/dev/storpool/hushed");
     // What a person hands over as a file is theirs to show.
-    stage.host.write("/run/rig/hush.xml", hush.xml());
-    stage.host.define(&hush.device(&screen));
+    stage.host.write("/run/rig/hushed.xml", hushed.xml());
+    stage.host.define(&hushed.device(&screen));
     let calls = calls(stage);
     let (mut ran, mut asked) = (0, 0);
     let mut every = |stage: &Stage, what: &str| {
@@ -98,9 +98,9 @@ fn token(stage: &mut Stage) {
         }
     };
     every(stage, "a good host");
-    let _ = stage.start("hush");
+    let _ = stage.start("hushed");
     every(stage, "a running domain");
-    let _ = stage.host.virsh(&["destroy", "hush"]).ok();
+    let _ = stage.host.virsh(&["destroy", "hushed"]).ok();
     for fault in [
         json!({"kind": "error", "name": token, "descr": format!("token {token} is odd")}),
         json!({"kind": "garbage", "text": format!("Storpool v1:{token}")}),
@@ -157,8 +157,8 @@ fn hides(output: &Output, token: &str, what: &str) {
 }
 
 fn state(stage: &mut Stage) {
-    stage.domain("closed", Guest::Idle);
-    let _ = stage.start("closed");
+    stage.domain("tight-lipped", Guest::Idle);
+    let _ = stage.start("tight-lipped");
     let open = [
         "find",
         "/var/lib/spvirt",
@@ -171,7 +171,7 @@ fn state(stage: &mut Stage) {
         "root",
     ];
     assert_eq!(stage.host.exec(&open).ok().stdout, "");
-    let claim = stage.claim_file("closed");
+    let claim = stage.claim_file("tight-lipped");
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     for command in [
         &["cat", claim.as_str()][..],
@@ -181,15 +181,15 @@ fn state(stage: &mut Stage) {
         let denied = stage.host.exec(&[&nobody, command].concat()).failed();
         assert!(denied.stderr.contains("Permission denied"), "{denied}");
     }
-    let _ = stage.host.virsh(&["destroy", "closed"]).ok();
+    let _ = stage.host.virsh(&["destroy", "tight-lipped"]).ok();
     // Whatever mask the caller has: a hook that makes the folders anew.
     let _ = stage
         .host
         .exec(&["rm", "-rf", "/var/lib/spvirt", "/run/spvirt"])
         .ok();
-    let xml = stage.host.virsh(&["dumpxml", "closed"]).ok().stdout;
-    stage.host.write("/run/rig/closed.xml", xml);
-    let hook = "umask 0; /usr/sbin/spvirt-hook closed prepare begin - </run/rig/closed.xml";
+    let xml = stage.host.virsh(&["dumpxml", "tight-lipped"]).ok().stdout;
+    stage.host.write("/run/rig/tight-lipped.xml", xml);
+    let hook = "umask 0; /usr/sbin/spvirt-hook tight-lipped prepare begin - </run/rig/tight-lipped.xml";
     let _ = stage.host.exec(&["sh", "-c", hook]).ok();
     assert_eq!(stage.host.exec(&open).ok().stdout, "");
     let _ = stage.host.exec(&["spvirt", "reconcile"]).ok();

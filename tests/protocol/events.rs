@@ -283,8 +283,6 @@ impl State {
             .position(|late| (late.host, late.domain) == (host, domain))
         {
             let _ = self.arrives(which);
-            // Finding F6: the links of a host whose client is down are not the truth.
-            self.sync_devices_of(host);
         }
     }
 }

@@ -170,6 +170,7 @@ impl State {
 
     /// A volume was taken by force: whoever had it open has not any more.
     fn taken(&mut self, client: u16, number: u32) {
+        self.late_attach_is_lost(client, number);
         for host in (0..self.hosts.len())
             .filter(|host| self.hosts[*host].client == client)
             .collect::<Vec<_>>()
@@ -192,6 +193,19 @@ impl State {
         }
     }
 
+    /// Open in the model as in life: a late attach may give a host back what was taken from it by force meanwhile, just
+    /// when another start there has looked and its QEMU is about to open it. StorPool cannot be asked to attach only if
+    /// nobody else has a volume.
+    fn late_attach_is_lost(&mut self, client: u16, number: u32) {
+        let mut late = std::mem::take(&mut self.cluster.late);
+        for late in late.iter_mut().filter(|it| self.hosts[it.host].client == client) {
+            late.items
+                .retain(|item| self.cluster.find(&item.object) != Some(number));
+        }
+        late.retain(|late| !late.items.is_empty());
+        self.cluster.late = late;
+    }
+
     /// The devices of a host are what is attached to its client, as long as that is up.
     pub fn sync_devices(&mut self) {
         for host in 0..self.hosts.len() {
@@ -201,7 +215,7 @@ impl State {
         }
     }
 
-    /// The same for one host, also while its client is down.
+    /// The same for one host.
     pub fn sync_devices_of(&mut self, host: usize) {
         let host = &mut self.hosts[host];
         let of = |(number, client, access)| (client == host.client).then_some((number, access));

@@ -77,6 +77,14 @@ impl Host {
         let address = format!("{}/24", self.place.address);
         let inside = |argv: &[&str]| self.exec(argv).ok();
         let _ = inside(&["ip", "link", "set", "lo", "up"]);
+        let _ = inside(&[
+            "ip",
+            "link",
+            "set",
+            "eth0",
+            "address",
+            &hardware(&self.place.address),
+        ]);
         let _ = inside(&["ip", "address", "add", &address, "dev", "eth0"]);
         let _ = inside(&["ip", "link", "set", "eth0", "up"]);
         let hosts = self.place.folder.join("hosts");
@@ -370,4 +378,15 @@ fn enter_command(init: i32) -> Vec<String> {
         "nsenter", &target, "--mount", "--uts", "--net", "--ipc", "--pid", "--root", "--wd", "--",
     ];
     words.map(str::to_owned).to_vec()
+}
+
+/// The hardware address that goes with an address of the network: a host that comes again is found at once by those who
+/// knew it before.
+fn hardware(address: &str) -> String {
+    let octets = address
+        .split('.')
+        .map(|octet| octet.parse::<u8>().expect("an octet"));
+    octets.fold("02:00".to_owned(), |hardware, octet| {
+        format!("{hardware}:{octet:02x}")
+    })
 }
