@@ -10,8 +10,10 @@ use nix::sys::signal::Signal;
 
 use crate::{Host, process};
 
-/// How long a daemon may take to answer or to end.
+/// How long a daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to end: libvirt's own patience with its threads is 30 s, then it goes by force.
+const END: Duration = Duration::from_mins(1);
 
 impl Host {
     /// Starts libvirtd (and virtlogd, if it does not run) and waits until it answers and has found its running domains
@@ -97,7 +99,7 @@ impl Host {
     fn libvirtd_end(&self, signal: Signal) {
         let pid = self.libvirtd_pid().expect("libvirtd runs");
         process::signal(pid, signal);
-        self.wait_for("libvirtd has ended", PATIENCE, || !process::lives(pid));
+        self.wait_for("libvirtd has ended", END, || !process::lives(pid));
     }
 }
 
