@@ -65,11 +65,12 @@ fn main() -> ExitCode {
     let suite = stops::cases(suite);
     let suite = conflicts::cases(suite);
     let suite = races::cases(suite);
-    let suite = journal::cases(suite);
-    // What follows asks StorPool through the same rooms: once is enough.
+    // What follows asks StorPool nothing, or through the same rooms: once is enough.
     if stage::is_contrary() {
         return suite.run();
     }
+    let suite = journal::cases(suite);
+    let suite = sources::cases_of_names(suite);
     let suite = completion::cases(suite);
     let suite = secrets::cases(suite);
     let suite = verbs::cases(suite);

@@ -10,7 +10,7 @@ use spvirt_rig::{Domain, Guest, Host, Output, Suite};
 
 use crate::stage::Stage;
 
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The cases of this file.

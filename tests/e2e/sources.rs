@@ -24,6 +24,11 @@ pub fn cases(suite: Suite<Stage>) -> Suite<Stage> {
             "a domain without StorPool volumes starts on a broken host",
             bystander,
         )
+}
+
+/// Those that have nothing to do with what StorPool answers.
+pub fn cases_of_names(suite: Suite<Stage>) -> Suite<Stage> {
+    suite
         .shared("domains with names in any script", names)
         .shared("libvirt takes no name with a newline", newline)
 }
