@@ -63,10 +63,7 @@ impl<'a> Tokens<'a> {
         if body.starts_with(BOM) {
             return Err(refuse("two byte order marks", 0));
         }
-        let forbidden = |b: &u8| *b < b' ' && !matches!(b, b'\t' | b'\r' | b'\n');
-        // Without a way out the loop takes many bytes at a time; where it is, is asked only of what is refused.
-        if body.iter().fold(false, |found, b| found | forbidden(b)) {
-            let at = body.iter().position(forbidden).unwrap_or_default();
+        if let Some(at) = forbidden(body) {
             return Err(refuse("a control character or NUL byte", at));
         }
         let text = std::str::from_utf8(body).map_err(|e| refuse("not UTF-8", e.valid_up_to()))?;
@@ -363,4 +360,23 @@ fn is_xml_char(c: char) -> bool {
 /// Is it a name?
 fn is_name(text: &str) -> bool {
     !text.is_empty() && tag::after_name(text.as_bytes(), 0) == text.len()
+}
+
+/// Where the first character is that no document may hold: what is below a blank, but for tab, line feed and return.
+/// Every byte of a document is asked, so eight are at a time; the highest bit of each tells.
+fn forbidden(body: &[u8]) -> Option<usize> {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let each = |byte: u8| u64::from_ne_bytes([byte; 8]);
+    let (tab, feed, carriage) = (each(b'\t'), each(b'\n'), each(b'\r'));
+    let is_not = |word: u64, byte: u64| (((word ^ byte) & LOW) + LOW) | (word ^ byte);
+    let has = |eight: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*eight);
+        let blank_or_more = ((word & LOW) + each(0x80 - b' ')) | word;
+        !blank_or_more & is_not(word, tab) & is_not(word, feed) & is_not(word, carriage) & !LOW != 0
+    };
+    let (eights, _) = body.as_chunks();
+    let sound = eights.iter().position(has).unwrap_or(eights.len()) * 8;
+    let is = |b: &u8| *b < b' ' && !matches!(b, b'\t' | b'\r' | b'\n');
+    let at = body.iter().skip(sound).position(is)?;
+    Some(sound + at)
 }
