@@ -69,7 +69,14 @@ test: setup ## Set up and run everything: what CI runs
 # All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
 # at most three times: checked, built for the tests (which later stages find ready), and checked without the helper's.
 .PHONY: stages
-stages: check unit conformance conformance-config rig killed races e2e e2e-contrary migration migration-contrary demo-runs documents deny package-test
+stages: check unit conformance conformance-config rig killed races ahead e2e e2e-contrary migration migration-contrary demo-runs documents deny sbom package-test
+
+# What the last stages need, and what takes a processor and a network but no host: made while the suites on real hosts
+# wait, which is most of what they do. Nothing fails here: what is not there in time is made by its own stage.
+.PHONY: ahead
+ahead:
+	@env --unset=STAGES_FAILED nice -n 19 timeout --foreground --kill-after=30s 25m $(MAKE) --keep-going setup-package package-programs roots $(DENY) $(CYCLONEDX) \
+	    </dev/null >$(TARGET)/ahead.log 2>&1 &
 
 .PHONY: check
 check: format lints hook-alone documentation ## Format, lints, documentation, and the hook where no libvirt-dev is
@@ -184,6 +191,11 @@ $(TARGET)/venv-bench/ready: tests/bench/requirements.txt
 deny: $(DENY) ## Licences, sources and banned crates, by cargo-deny
 	@$(STAGE) "licences, sources and banned crates" 3m $(DENY) --log-level error --locked check bans licenses sources
 
+# Not part of `make test`: it fetches a database that changes every day, and a commit that was good stays good.
+.PHONY: advisories
+advisories: $(DENY) ## Known holes in what this is built on (for a job that runs every day; fetches RustSec's database)
+	@$(STAGE) "advisories" 5m $(DENY) --log-level error --locked check advisories
+
 # Unoptimised: it runs for a second and takes minutes to build.
 $(DENY):
 	@$(STAGE) "building cargo-deny" 15m cargo install --quiet --locked --debug --version $(DENY_VERSION) --root $(TARGET)/tools cargo-deny
@@ -195,6 +207,11 @@ setup-package:
 .PHONY: package-programs
 package-programs: setup-package
 	@$(STAGE) "the programs as they are shipped" 20m packaging/compile $(PACKAGE)/build
+
+# Clean Debians.
+.PHONY: roots
+roots: setup-package
+	@for suite in bookworm trixie; do timeout --kill-after=30s 12m $(AS_ROOT) tests/package/root $$suite $(PACKAGE)/roots/$$suite; done
 
 .PHONY: deb
 deb: package-programs ## A Debian package, in target/package (of what Debian 12 and 13 both can run)

@@ -380,3 +380,21 @@ fn forbidden(body: &[u8]) -> Option<usize> {
     let at = body.iter().skip(sound).position(is)?;
     Some(sound + at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forbidden_characters_are_found_wherever_they_are() {
+        for byte in 0..=u8::MAX {
+            let is = byte < b' ' && !b"\t\r\n".contains(&byte);
+            for at in 0..20 {
+                let mut body = b"aaaaaaa\n\t\r\xff\x80 \x7f aaaa".to_vec();
+                body.insert(at.min(body.len()), byte);
+                assert_eq!(forbidden(&body), is.then_some(at.min(body.len() - 1)), "{body:?}");
+            }
+        }
+        assert_eq!(forbidden(b""), None);
+    }
+}
