@@ -98,11 +98,11 @@ fn all_domains() {
 fn many(stage: &mut Stage) {
     const COUNT: usize = 500;
     // Tiny, and on two volumes: what takes time is libvirt.
-    stage.volumes(&["many-a", "many-b"]);
+    stage.volumes(&["flood-a", "flood-b"]);
     let mut commands = String::new();
     for number in 0..COUNT {
         let path = format!("/run/rig/many/{number}.xml");
-        let volume = ["many-a", "many-b"][number % 2];
+        let volume = ["flood-a", "flood-b"][number % 2];
         stage
             .host
             .write(&path, on(&format!("many{number}"), &[volume]).xml());
@@ -131,7 +131,7 @@ fn many(stage: &mut Stage) {
         elapsed.as_millis(),
         waited.trim()
     );
-    assert!(stage.definition("many499").contains(&stage.by_id("many-b")));
+    assert!(stage.definition("many499").contains(&stage.by_id("flood-b")));
     let _ = stage
         .host
         .exec(&[
