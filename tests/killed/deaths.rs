@@ -14,8 +14,8 @@ use crate::world::World;
 /// Attempts to kill at a call that not every run gets to.
 const ATTEMPTS: usize = 5;
 
-/// Calls that change what others see, or wait for others: of these each one that was ever seen must be died at. A run
-/// may have a few more or less of the rest (memory, waiting), and then the same number is another call.
+/// Calls that change what others see, or wait for others: of these each one that was seen in [`REGULAR`] runs must be died
+/// at. A run may have a few more or less of the rest (memory, waiting), and then the same number is another call.
 const TELLING: [&str; 14] = [
     "close",
     "connect",
@@ -32,6 +32,10 @@ const TELLING: [&str; 14] = [
     "unlink",
     "writev",
 ];
+
+/// Runs that have a call which belongs to the way through, at the very least: the last number was tried so often. What
+/// fewer have is a disturbed run's: a request that was sent again, say.
+const REGULAR: usize = ATTEMPTS;
 
 /// What comes after the death of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +77,8 @@ pub fn all_deaths(mut stage: Stage, next: Next) -> Report {
 
 struct Lives<'a> {
     report: Report,
-    /// Every call that was seen, by what was called.
-    seen: BTreeMap<Operation, BTreeSet<Syscall>>,
+    /// Every call that was seen, by what was called, and in how many runs.
+    seen: BTreeMap<Operation, BTreeMap<Syscall, usize>>,
     stage: &'a mut Stage,
     next: Next,
 }
@@ -103,7 +107,9 @@ impl Lives<'_> {
             );
         }
         let seen = self.seen.entry(operation).or_default();
-        seen.extend(trace.calls.iter().cloned());
+        for call in &trace.calls {
+            *seen.entry(call.clone()).or_default() += 1;
+        }
         if !trace.killed {
             if running {
                 self.stage.is_stopped();
@@ -160,9 +166,10 @@ impl Lives<'_> {
     /// Telling calls that were seen, and at which no run has died.
     fn missed(&self, operation: Operation) -> Vec<Syscall> {
         let died: BTreeSet<&Syscall> = self.report.of(operation).map(|death| &death.place).collect();
-        let seen = self.seen[&operation].iter();
-        seen.filter(|call| TELLING.contains(&call.name.as_str()) && !died.contains(call))
-            .cloned()
-            .collect()
+        let regular = self.seen[&operation]
+            .iter()
+            .filter_map(|(call, runs)| (*runs >= REGULAR).then_some(call));
+        let telling = regular.filter(|call| TELLING.contains(&call.name.as_str()));
+        telling.filter(|call| !died.contains(call)).cloned().collect()
     }
 }

@@ -45,10 +45,12 @@ impl Request {
                 return Err(io::Error::other("the request's head is too long"));
             }
             let mut chunk = [0; 8192];
-            let got = stream.read(&mut chunk)?;
-            if got == 0 {
-                return Ok(None);
-            }
+            let got = match stream.read(&mut chunk) {
+                Ok(0) => return Ok(None),
+                // A read with a time limit is not taken up again by the kernel when the process was stopped for a moment.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                got => got?,
+            };
             bytes.extend(chunk.iter().take(got));
         };
         if request.header("Transfer-Encoding").is_some() {
