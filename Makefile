@@ -125,7 +125,7 @@ races: ## Three hosts that start one domain at once, hundreds of times
 
 .PHONY: e2e
 e2e: ## The hook under real libvirt
-	@$(STAGE) "real libvirt" 15m tests/starts-at-least $(E2E_STARTS) cargo test --quiet --locked --workspace --test e2e
+	@$(STAGE) "real libvirt" 18m tests/starts-at-least $(E2E_STARTS) cargo test --quiet --locked --workspace --test e2e
 
 .PHONY: e2e-contrary
 e2e-contrary: ## The same, with the other answers to what StorPool's documents leave open
