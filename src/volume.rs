@@ -6,6 +6,7 @@
 //! Pure. The grammar is the API's own (see `ARCHITECTURE.md`, "Names"): `a.b.c` is a legal *name* and
 //! `~a.b.c` a global id, so one is never turned into the other by guessing.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -30,9 +31,13 @@ impl VolumeName {
     /// The name, if `text` is one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        Self::fits(text).then(|| Self(text.to_owned()))
+    }
+
+    fn fits(text: &str) -> bool {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"_.:@-".contains(&b);
         let fits = (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(legal);
-        (fits && !matches!(text, "list" | "status" | "." | "..")).then(|| Self(text.to_owned()))
+        fits && !matches!(text, "list" | "status" | "." | "..")
     }
 
     /// The name as text.
@@ -53,9 +58,12 @@ impl GlobalId {
     /// The global id, if `text` (without `~`) is one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        Self::fits(text).then(|| Self(text.to_owned()))
+    }
+
+    fn fits(text: &str) -> bool {
         let part = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let fits = text.len() <= NAME_MAX && text.split('.').count() == 3 && text.split('.').all(part);
-        fits.then(|| Self(text.to_owned()))
+        text.len() <= NAME_MAX && text.split('.').count() == 3 && text.split('.').all(part)
     }
 
     /// The id as text, without `~`.
@@ -77,6 +85,12 @@ macro_rules! checked_text {
             type Error = String;
             fn try_from(text: String) -> Result<Self, String> {
                 Self::parse(&text).ok_or_else(|| format!(concat!("{:?} is not a ", $what), text))
+            }
+        }
+        /// Equal texts are equal, and hash alike: a table may be asked by the text alone.
+        impl Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
             }
         }
         impl From<$type> for String {
@@ -159,19 +173,42 @@ pub enum PathMeaning {
     Foreign,
 }
 
+/// The same, with the part of the path that says which volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathText<'p> {
+    /// The device link by this name, which is one.
+    Name(&'p str),
+    /// The device link by this global id, which is one.
+    Id(&'p str),
+    /// See [`PathMeaning::NotAVolume`].
+    NotAVolume,
+    /// See [`PathMeaning::Foreign`].
+    Foreign,
+}
+
 /// Reads a device path. `//`, `.`, `..` and a trailing `/` are resolved as text: nothing is opened or followed.
 #[must_use]
 pub fn path_meaning(path: &str) -> PathMeaning {
+    match path_text(path) {
+        PathText::Name(name) => PathMeaning::Volume(VolumeRef::Name(VolumeName(name.to_owned()))),
+        PathText::Id(id) => PathMeaning::Volume(VolumeRef::Id(GlobalId(id.to_owned()))),
+        PathText::NotAVolume => PathMeaning::NotAVolume,
+        PathText::Foreign => PathMeaning::Foreign,
+    }
+}
+
+/// As [`path_meaning`], for who reads very many and keeps none.
+#[must_use]
+pub fn path_text(path: &str) -> PathText<'_> {
     let Some((parts, count)) = normalised(path) else {
-        return PathMeaning::Foreign;
+        return PathText::Foreign;
     };
-    let reference = match parts.get(..count).unwrap_or_default() {
-        ["dev", "storpool", name] => VolumeName::parse(name).map(VolumeRef::Name),
-        ["dev", "storpool-byid", id] => GlobalId::parse(id).map(VolumeRef::Id),
-        ["dev", "storpool" | "storpool-byid", ..] => None,
-        _ => return PathMeaning::Foreign,
-    };
-    reference.map_or(PathMeaning::NotAVolume, PathMeaning::Volume)
+    match parts.get(..count).unwrap_or_default() {
+        ["dev", "storpool", name] if VolumeName::fits(name) => PathText::Name(name),
+        ["dev", "storpool-byid", id] if GlobalId::fits(id) => PathText::Id(id),
+        ["dev", "storpool" | "storpool-byid", ..] => PathText::NotAVolume,
+        _ => PathText::Foreign,
+    }
 }
 
 /// The first components of an absolute path after lexical normalisation, as many as can make a difference.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::Findings;
 use crate::api::Description;
 use crate::domain::{ScanError, Source, scan};
-use crate::volume::{GlobalId, PathMeaning, VolumeName, VolumeRef};
+use crate::volume::{GlobalId, PathMeaning, PathText, VolumeName, VolumeRef, path_text};
 
 /// How a path names a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub struct Names {
 
 /// Why a volume cannot be named otherwise, as the end of a sentence.
 type Unnamed = &'static str;
+const UNKNOWN: Unnamed = "is not known to StorPool";
 
 impl Names {
     /// Takes what StorPool said.
@@ -64,15 +65,22 @@ impl Names {
         if form.is_form_of(volume) {
             return Ok(volume);
         }
-        let (found, otherwise) = match volume {
-            VolumeRef::Name(name) => (
-                self.ids.get(name),
-                "is the name of several volumes, in several clusters",
-            ),
-            VolumeRef::Id(id) => (self.names.get(id), "has no name"),
-        };
-        let found = found.ok_or("is not known to StorPool")?;
-        found.as_ref().ok_or(otherwise)
+        match volume {
+            VolumeRef::Name(name) => self.id_of(name.as_str()),
+            VolumeRef::Id(id) => self.name_of(id.as_str()),
+        }
+    }
+
+    fn id_of(&self, name: &str) -> Result<&VolumeRef, Unnamed> {
+        let found = self.ids.get(name).ok_or(UNKNOWN)?;
+        found
+            .as_ref()
+            .ok_or("is the name of several volumes, in several clusters")
+    }
+
+    fn name_of(&self, id: &str) -> Result<&VolumeRef, Unnamed> {
+        let found = self.names.get(id).ok_or(UNKNOWN)?;
+        found.as_ref().ok_or("has no name")
     }
 
     /// Whether two references are one volume, as far as is known.
@@ -85,15 +93,17 @@ impl Names {
 pub(super) fn look(xml: &[u8], form: Form, names: &Names) -> Result<Findings, ScanError> {
     let mut findings = Findings::default();
     for source in scan(xml)?.sources {
-        let Some(volume) = volume(&source).filter(|volume| !form.is_form_of(volume)) else {
-            continue;
+        let (other, volume) = match (path_text(&source.path), form) {
+            (PathText::Name(name), Form::ById) => (names.id_of(name), ["", name]),
+            (PathText::Id(id), Form::ByName) => (names.name_of(id), ["~", id]),
+            _ => continue,
         };
-        match names.other(&volume, form) {
+        match other {
             Ok(other) => findings.edits.replace_by_parts(source.span, &other.path_parts()),
-            Err(why) => findings.left(format!(
-                "{}: volume \"{volume}\" {why}",
-                source.label().escape_debug()
-            )),
+            Err(why) => {
+                let (label, volume) = (source.label(), volume.concat());
+                findings.left(format!("{}: volume \"{volume}\" {why}", label.escape_debug()));
+            }
         }
     }
     Ok(findings)
