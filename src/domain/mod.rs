@@ -22,7 +22,7 @@ use std::ops::Range;
 pub use outline::{Element, Outline, Style};
 pub use pool::pool_folder;
 pub use redact::without_secrets;
-pub use scan::scan;
+pub use scan::{each_source, scan};
 pub use tag::Written;
 pub use template::{Slot, Template, TemplateError};
 

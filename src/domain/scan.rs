@@ -34,6 +34,16 @@ pub(super) fn no_domain(offset: usize) -> ScanError {
 /// When the bytes are not one well-formed XML document with the root `<domain>`, in UTF-8 and without a
 /// document type declaration. Whether libvirt's schema accepts the document is not looked at.
 pub fn scan(xml: &[u8]) -> Result<Domain, ScanError> {
+    let mut sources = Vec::new();
+    let domain = each_source(xml, |source| sources.push(source))?;
+    Ok(Domain { sources, ..domain })
+}
+
+/// As [`scan`], but gives each source as soon as its device ends, for who keeps none: a long document has very many.
+///
+/// # Errors
+/// The same; by then sources may have been given.
+pub fn each_source(xml: &[u8], mut each: impl FnMut(Source)) -> Result<Domain, ScanError> {
     let mut tokens = Tokens::new(xml)?;
     let mut scanner = Scanner::default();
     loop {
@@ -44,7 +54,10 @@ pub fn scan(xml: &[u8]) -> Result<Domain, ScanError> {
                 }
             }
             Some(Token::Text(piece)) => scanner.text(&piece),
-            Some(Token::Close(_)) => scanner.close(),
+            Some(Token::Close(_)) => {
+                scanner.close();
+                scanner.domain.sources.drain(..).for_each(&mut each);
+            }
             None => return Ok(scanner.domain),
         }
     }

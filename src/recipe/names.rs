@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::Findings;
 use crate::api::Description;
-use crate::domain::{ScanError, Source, scan};
+use crate::domain::{ScanError, Source, each_source, scan};
 use crate::volume::{GlobalId, PathMeaning, PathText, VolumeName, VolumeRef, path_text};
 
 /// How a path names a volume.
@@ -92,11 +92,11 @@ impl Names {
 
 pub(super) fn look(xml: &[u8], form: Form, names: &Names) -> Result<Findings, ScanError> {
     let mut findings = Findings::default();
-    for source in scan(xml)?.sources {
+    each_source(xml, |source| {
         let (other, volume) = match (path_text(&source.path), form) {
             (PathText::Name(name), Form::ById) => (names.id_of(name), ["", name]),
             (PathText::Id(id), Form::ByName) => (names.name_of(id), ["~", id]),
-            _ => continue,
+            _ => return,
         };
         match other {
             Ok(other) => findings.edits.replace_by_parts(source.span, &other.path_parts()),
@@ -105,7 +105,7 @@ pub(super) fn look(xml: &[u8], form: Form, names: &Names) -> Result<Findings, Sc
                 findings.left(format!("{}: volume \"{volume}\" {why}", label.escape_debug()));
             }
         }
-    }
+    })?;
     Ok(findings)
 }
 
