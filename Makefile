@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 
 # How many domains virsh must have started in one run of the suite on real libvirt, and in that with contrary switches.
 E2E_STARTS ?= 235
-CONTRARY_STARTS ?= 155
+CONTRARY_STARTS ?= 145
 # The same for the suite on live migration.
 MIGRATION_STARTS ?= 38
 # What StorPool's documents leave open is a switch of the simulator. The suite runs twice: as the simulator is, and
@@ -65,7 +65,7 @@ shell: setup ## Play: a shell with two hosts on a simulated StorPool cluster (do
 
 .PHONY: test
 test: setup ## Set up and run everything: what CI runs
-	@$(STAGE) "everything" 42m $(MAKE) --keep-going stages
+	@$(STAGE) "everything" 43m $(MAKE) --keep-going stages
 
 # All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
 # at most three times: checked, built for the tests (which later stages find ready), and checked without the helper's.

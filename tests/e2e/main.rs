@@ -64,11 +64,11 @@ fn main() -> ExitCode {
     let suite = faults::cases(suite);
     let suite = stops::cases(suite);
     let suite = conflicts::cases(suite);
-    let suite = races::cases(suite);
     // What follows asks StorPool nothing, or through the same rooms: once is enough.
     if stage::is_contrary() {
         return suite.run();
     }
+    let suite = races::cases(suite);
     let suite = journal::cases(suite);
     let suite = sources::cases_of_names(suite);
     let suite = completion::cases(suite);

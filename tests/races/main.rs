@@ -35,15 +35,15 @@ fn main() -> ExitCode {
     Suite::sharing("races", Stage::new)
         .deadline(DEADLINE * multiple)
         .shared("safe: one runs, and it keeps its volumes", |stage: &mut Stage| {
-            stage.races(Policy::Safe, 9);
+            stage.races(Policy::Safe, 7);
         })
         .shared("never: at most one runs", |stage: &mut Stage| {
-            stage.races(Policy::Never, 15);
+            stage.races(Policy::Never, 10);
         })
         .shared(
             "always: the last one runs, the others are cut off",
             |stage: &mut Stage| {
-                stage.races(Policy::Always, 15);
+                stage.races(Policy::Always, 10);
             },
         )
         .run()
