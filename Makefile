@@ -64,7 +64,7 @@ shell: setup ## Play: a shell with two hosts on a simulated StorPool cluster (do
 	@$(AS_ROOT) $(TARGET)/debug/spvirt-docs --shell
 
 .PHONY: test
-test: setup ## Set up and run everything: what CI runs
+test: setup-package ## Set up and run everything: what CI runs
 	@$(STAGE) "everything" 43m $(MAKE) --keep-going stages
 
 # All of them, even after a failure: one run shows everything that is wrong. In this order each dependency is compiled
